@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TARN_OS_OS_H
+#define TARN_OS_OS_H
+
+/*
+ * The kernel behind one contract. Nothing else in the project speaks to it about pages, locks, clocks or
+ * randomness. No function here allocates from libc, sets errno for its caller, or takes a lock.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes of a kernel page: a power of two, asked once and then remembered. */
+size_t os_page_size(void);
+
+/* Maps `size` bytes (a multiple of the page size) of zeroed private memory at a multiple of `alignment` (a power of
+ * two, at least the page size). NULL when the kernel refuses. */
+void *os_pages_map(size_t size, size_t alignment);
+
+/* Unmaps whole pages. */
+void os_pages_unmap(void *start, size_t size);
+
+/* Gives the pages' contents back to the kernel at once (MADV_DONTNEED): they stay mapped and read as zero.
+ * False when the kernel refuses, for instance on locked memory: then the contents are as they were. */
+bool os_pages_purge(void *start, size_t size);
+
+/* Makes the pages inaccessible, or readable and writable again. */
+bool os_pages_protect(void *start, size_t size, bool accessible);
+
+/* Moves or grows a mapping, pages not bytes, to a multiple of `alignment`; both sizes multiples of the page size.
+ * NULL with the old mapping as it was when the kernel refuses. */
+void *os_pages_remap(void *start, size_t old_size, size_t new_size, size_t alignment);
+
+/* Resizes a mapping where it stands; false with nothing changed when there is no room. */
+bool os_pages_resize(void *start, size_t old_size, size_t new_size);
+
+/* Milliseconds of a clock that never goes back; cheap and coarse. */
+uint64_t os_clock_ms(void);
+
+/* 64 bits that an attacker cannot guess; works before main. */
+uint64_t os_random(void);
+
+/* Writes the bytes to a descriptor, retrying what was interrupted. */
+void os_write(int descriptor, const char *text, size_t size);
+
+/* A lock of one word: free of allocation, usable before main, in atexit and after fork. Zero is unlocked. */
+typedef struct os_lock {
+    _Atomic(uint32_t) state; /* 0 free, 1 held, 2 held and somebody sleeps */
+} os_lock;
+
+void os_lock_slow(os_lock *lock);
+void os_unlock_slow(os_lock *lock);
+
+static inline void os_lock_take(os_lock *lock)
+{
+    uint32_t expected = 0;
+    if (!atomic_compare_exchange_strong_explicit(&lock->state, &expected, 1, memory_order_acquire,
+                                                 memory_order_relaxed)) {
+        os_lock_slow(lock);
+    }
+}
+
+static inline bool os_lock_try(os_lock *lock)
+{
+    uint32_t expected = 0;
+    return atomic_compare_exchange_strong_explicit(&lock->state, &expected, 1, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+static inline void os_lock_release(os_lock *lock)
+{
+    if (atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2) {
+        os_unlock_slow(lock);
+    }
+}
+
+/* Sleeps while *word is `expected`, at most `milliseconds` (UINT64_MAX: for ever), and may wake for no reason. */
+void os_wait(_Atomic(uint32_t) *word, uint32_t expected, uint64_t milliseconds);
+
+/* Wakes who sleeps on the word. */
+void os_wake(_Atomic(uint32_t) *word, int count);
+
+#endif
