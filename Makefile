@@ -1,11 +1,81 @@
 # SPDX-License-Identifier: MIT
-BUILD ?= build/release
+#
+# A thin front for CMake and its presets (CMakePresets.json). `make help` lists what it can do.
+
+PRESET ?= release
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+
+# A short real program with many blocks of many sizes: a database in memory.
+PROGRAM ?= sqlite3 :memory: '.read examples/run/rows.sql'
+RUN_OPTIONS ?= --compare
+
+.DEFAULT_GOAL := all
+build/%/build.ninja: CMakePresets.json
+	@cmake --preset $* --log-level=NOTICE
 
 .PHONY: all
-all:
-	@cmake -S . -B $(BUILD) -G Ninja
-	@cmake --build $(BUILD)
+all: build/$(PRESET)/build.ninja ## build the libraries, the command and the tests
+	@cmake --build --preset $(PRESET) -j $(JOBS)
+
+.PHONY: run
+run: ## set up, build and run a real program on Tarn beside other mallocs; PROGRAM='...' for yours
+	@tools/setup run
+	@tools/setup --program $(PROGRAM)
+	@$(MAKE) --no-print-directory build/release/build.ninja
+	@cmake --build --preset release -j $(JOBS) --target tarn_cli tarn_malloc
+	@build/release/bin/tarn run $(RUN_OPTIONS) -- $(PROGRAM)
 
 .PHONY: check
-check: all
-	@ctest --test-dir $(BUILD) --output-on-failure
+check: ## set up, build and run every test; PRESET=debug|clang|asan|tsan|valgrind|hardened for another build
+	@tools/setup check $(filter clang valgrind,$(PRESET))
+	@tools/check $(PRESET) $(JOBS)
+
+.PHONY: check-programs
+check-programs: ## install real programs and compare their output on Tarn with that on the system's malloc
+	@tools/setup programs
+	@$(MAKE) --no-print-directory build/release/build.ninja
+	@cmake --build --preset release -j $(JOBS) --target tarn_cli tarn_malloc
+	@tests/programs/run build/release
+
+.PHONY: install
+install: ## install under PREFIX (default /usr/local); DESTDIR is honoured
+	@tools/setup run docs
+	@$(MAKE) --no-print-directory all PRESET=release
+	@cmake --install build/release --prefix $(PREFIX)
+
+.PHONY: bench
+bench: ## run the workloads on Tarn and on the other mallocs, side by side
+	@tools/setup bench
+	@$(MAKE) --no-print-directory all PRESET=bench
+	@bench/run --build build/bench
+
+.PHONY: lint
+lint: ## clang-format, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck
+	@tools/setup lint
+	@tools/lint $(JOBS)
+
+.PHONY: format
+format: ## lay out the sources as .clang-format says
+	@tools/setup lint
+	@git ls-files '*.c' '*.h' '*.cc' '*.hpp' | xargs clang-format -i
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZ_SECONDS (default 30)
+	@tools/setup fuzz
+	@$(MAKE) --no-print-directory all PRESET=fuzz
+	@tools/fuzz build/fuzz
+
+.PHONY: cover
+cover: ## run the tests and show which lines they ran
+	@tools/setup cover
+	@tools/cover $(JOBS)
+
+.PHONY: clean
+clean: ## remove everything that was built
+	@rm -rf build
+
+.PHONY: help
+help: ## show this
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-16s%s\n' "$$name" "$$text"; done
