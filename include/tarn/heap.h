@@ -31,7 +31,7 @@ typedef struct tarn_stats {
     size_t peak_live;      /* the most that `live` ever was */
     size_t footprint;      /* held from upstream now */
     size_t peak_footprint; /* the most that `footprint` ever was */
-    size_t largest_free;   /* the largest block it could give without going upstream */
+    size_t largest_free;   /* the largest block it could give without going upstream; a wrapping heap: upstream's */
     uint64_t blocks;       /* live blocks, a count */
     uint64_t allocs;       /* blocks ever given, a count */
     uint64_t frees;        /* blocks ever taken back, a count */
@@ -43,21 +43,23 @@ typedef struct tarn_stats {
 typedef bool tarn_visitor(void *context, void *block, size_t size);
 
 /*
- * What a heap implements. `alloc` and `free` are required; any other may be NULL.
+ * What a heap implements. `alloc` and `free` are required; any other may be NULL. They are called by the
+ * functions below, which check and complete what the user said: so every size is between 1 and PTRDIFF_MAX,
+ * every alignment a power of two, and no block NULL.
  *
- *   alloc   size is at least 1, alignment a power of two at least 1; returns NULL when it cannot, and then
- *           nothing has changed.
- *   free    block is not NULL; size is what was asked for last.
- *   resize  makes the block new_size bytes where it stands and returns true, or changes nothing and returns
- *           false.
- *   move    as realloc: makes the block new_size bytes, perhaps elsewhere, contents kept up to the smaller size,
- *           by a way cheaper than copying (mremap); or returns NULL and changes nothing.
- *   trim    gives back upstream what it can; returns the bytes given back.
- *   stats   fills every field.
- *   check   true if the books balance; else writes the first fault into `fault` (always terminated, cut
- *           to fault_size) and returns false.
- *   visit   calls the visitor for every live block; false if the visitor ended it early.
- *   reset   frees every block at once.
+ *   alloc         returns NULL when it cannot, and then nothing has changed.
+ *   free          size is what was asked for last.
+ *   resize        makes the block new_size bytes where it stands and returns true, or changes nothing and
+ *                 returns false.
+ *   move          as realloc: makes the block new_size bytes, perhaps elsewhere, contents kept up to the smaller
+ *                 size, by a way cheaper than copying (mremap); or returns NULL and changes nothing.
+ *   trim          gives back upstream what it can; returns the bytes given back.
+ *   stats         fills every field.
+ *   check         true if the books balance; else writes the first fault into `fault` (always terminated, cut
+ *                 to fault_size) and returns false.
+ *   visit         calls the visitor for every live block; false if the visitor ended it early.
+ *   reset         frees every block at once and returns true, or changes nothing and returns false.
+ *   alloc_zeroed  as alloc, zeroed by a way cheaper than writing zeros (fresh pages of the kernel).
  */
 typedef struct tarn_heap_ops {
     void *(*alloc)(tarn_heap *heap, size_t size, size_t alignment);
@@ -69,6 +71,7 @@ typedef struct tarn_heap_ops {
     bool (*check)(tarn_heap *heap, char *fault, size_t fault_size);
     bool (*visit)(tarn_heap *heap, tarn_visitor *visitor, void *context);
     bool (*reset)(tarn_heap *heap);
+    void *(*alloc_zeroed)(tarn_heap *heap, size_t size, size_t alignment);
 } tarn_heap_ops;
 
 /* A heap is this, first in the struct of whoever implements it. `name` is for messages and reports; it
@@ -83,7 +86,8 @@ struct tarn_heap {
  * PTRDIFF_MAX, or if the alignment is no power of two; then nothing has changed. Cost: the heap's own. */
 TARN_API void *tarn_heap_alloc(tarn_heap *heap, size_t size, size_t alignment);
 
-/* The same, zeroed, for `count` things of `size` bytes; NULL also when the product overflows. */
+/* The same, zeroed, for `count` things of `size` bytes; NULL also when the product overflows. Memory that is zero
+ * already, such as the kernel's fresh pages, is not touched. */
 TARN_API void *tarn_heap_calloc(tarn_heap *heap, size_t count, size_t size, size_t alignment);
 
 /* Gives `block` back; ignores NULL. `size` is what was asked for last. Cost: the heap's own. */
