@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
-# What the tests stand on: CTest, cmocka, a C++ compiler, and tarn_unit_test().
+# What the tests stand on: CTest itself, cmocka, a C++ compiler, and tarn_unit_test().
 
-include(CTest)
+enable_testing()
 include(CheckLanguage)
 find_package(PkgConfig QUIET)
 if(PkgConfig_FOUND)
