@@ -46,3 +46,7 @@ if(TARN_COVERAGE)
     target_compile_options(tarn_flags INTERFACE --coverage -fprofile-update=atomic)
     target_link_options(tarn_flags INTERFACE --coverage)
 endif()
+
+if(TARN_ANALYZE)
+    target_compile_options(tarn_flags INTERFACE -fanalyzer)
+endif()
