@@ -12,7 +12,7 @@ RUN_OPTIONS ?= --compare
 
 .DEFAULT_GOAL := all
 build/%/build.ninja: CMakePresets.json
-	@cmake --preset $* --log-level=NOTICE >/dev/null
+	@cmake --preset $* --log-level=NOTICE --no-warn-unused-cli >/dev/null
 
 .PHONY: all
 all: build/$(PRESET)/build.ninja ## build the libraries, the command and the tests
