@@ -67,7 +67,8 @@ typedef struct tarn_pages {
     tarn_heap heap;
     tarn_ledger ledger;
     tarn_stats books;
-    uint32_t lock; /* guards all of this */
+    bool is_watched; /* Valgrind knows of it */
+    uint32_t lock;   /* guards all of this */
 } tarn_pages;
 
 typedef struct tarn_pages_options {
@@ -102,11 +103,12 @@ typedef struct tarn_buffer {
     tarn_memory memory;    /* as given */
     unsigned char *first;  /* first block */
     unsigned char *end;    /* the tag behind the last block */
-    void **lists;          /* heads of the free lists, a row for each power of two; in the memory */
-    uint32_t *row_maps;    /* for each row, a bit for each list that is not empty; in the memory */
+    unsigned char **lists; /* heads of the free lists, a row for each power of two; in the memory */
+    uint16_t *row_maps;    /* for each row, a bit for each list that is not empty; in the memory */
     uint64_t row_map;      /* a bit for each row that has a free block */
     uint32_t row_count;    /* rows of `lists` */
-    uintptr_t secret;      /* makes the check codes hard to guess */
+    uint32_t steps_log2;   /* lists in a row, as a power of two */
+    uint64_t secret; /* makes the check codes hard to guess, and those from before a reset wrong */
     tarn_stats books;
 } tarn_buffer;
 
@@ -157,7 +159,7 @@ typedef struct tarn_counts {
     uint64_t frees;         /* blocks taken back, a count */
     uint64_t resizes;       /* blocks resized where they stood, a count */
     uint64_t moves;         /* blocks that upstream moved without copying, a count */
-    uint64_t failures;      /* allocs and moves refused, a count */
+    uint64_t failures;      /* allocs refused, a count */
     uint64_t alloced_bytes; /* ever asked for: by alloc, and by growing */
     size_t largest;         /* the largest size ever served, in bytes */
     /* sizes[i]: blocks given whose size in bytes is at least 2^i and less than 2^(i+1), a count */
@@ -240,7 +242,8 @@ TARN_API void tarn_failing_restart(tarn_failing *failing, const tarn_failing_pla
  * wrong sizes and pointers that are no block are found at once.
  *
  * No block is resized in place: realloc always moves, so that stale pointers show. The books are kept away from the
- * blocks, in chunks of upstream. check and visit speak for this heap's blocks alone, and reset frees these alone.
+ * blocks, in chunks of upstream. Visit shows this heap's blocks alone, and reset frees these alone. When upstream has
+ * no memory left, the quarantine is emptied before a request is refused.
  *
  * Cost: linear in the size of the block, and page mode costs two to four system calls. In page mode small blocks
  * take three pages each, and where the kernel refuses to protect (it limits the mappings of a process), zones
@@ -248,7 +251,7 @@ TARN_API void tarn_failing_restart(tarn_failing *failing, const tarn_failing_pla
  */
 typedef enum tarn_guard_mode {
     TARN_GUARD_ZONES = 0, /* bytes around the block, looked at afterwards */
-    TARN_GUARD_PAGES      /* pages around the block, which fault at once; upstream's memory must be the kernel's pages,
+    TARN_GUARD_PAGES /* pages around the block, which fault at once; upstream's memory must be the kernel's pages,
                            * as the pages heap's and a static buffer's are */
 } tarn_guard_mode;
 
@@ -278,12 +281,12 @@ TARN_API tarn_status tarn_guarded_init(tarn_guarded *guarded, const tarn_guarded
 /* Gives every chunk back to upstream, those of live blocks included, after a last look at the zones. */
 TARN_API void tarn_guarded_deinit(tarn_guarded *guarded);
 
-/* Says what `address` is to this heap: for a handler of SIGSEGV, which gets it as si_addr. True with one line in `text`
- * (cut to `size`), such as "write or read 1 byte past the end of a block of 24 bytes", and the block in `block`
- * (may be NULL); false if the address is none of the heap's chunks. Safe in a signal handler. Linear in
+/* Says what `address` is to this heap, for a handler of SIGSEGV, which gets it as si_addr. True with one line in `text`
+ * (cut to `size`, which is at least 1), such as "byte 0 past the end of a block of 24 bytes", and the block in `block`
+ * (may be NULL); false if the address is in none of the heap's chunks. Safe in a signal handler. Linear in
  * the blocks. */
-TARN_API bool tarn_guarded_explain(tarn_guarded *guarded, const void *address, char *text, size_t size,
-                                   void **block);
+TARN_API bool tarn_guarded_explain(const tarn_guarded *guarded, const void *address, char *text,
+                                   size_t size, void **block);
 
 #ifdef __cplusplus
 }

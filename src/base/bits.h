@@ -39,13 +39,13 @@ static inline void *base_align_pointer(void *pointer, size_t alignment)
 }
 
 /* Index of the highest bit that is set; `number` is not 0. */
-static inline unsigned base_log2_floor(size_t number)
+static inline unsigned base_log2_floor(uint64_t number)
 {
-    return 63U - (unsigned)__builtin_clzll((unsigned long long)number);
+    return 63U - (unsigned)__builtin_clzll(number);
 }
 
 /* The smallest power whose 2^power is at least `number`; `number` is not 0. */
-static inline unsigned base_log2_ceil(size_t number)
+static inline unsigned base_log2_ceil(uint64_t number)
 {
     return number == 1 ? 0 : base_log2_floor(number - 1) + 1;
 }
