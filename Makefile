@@ -43,6 +43,7 @@ install: ## install under PREFIX (default /usr/local); DESTDIR is honoured
 	@tools/setup run docs
 	@$(MAKE) --no-print-directory all PRESET=release
 	@cmake --install build/release --prefix $(PREFIX)
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
 
 .PHONY: bench
 bench: ## run the workloads on Tarn and on the other mallocs, side by side

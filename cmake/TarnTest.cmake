@@ -11,7 +11,7 @@ endif()
 check_language(CXX)
 if(NOT TARGET PkgConfig::CMOCKA OR NOT CMAKE_CXX_COMPILER)
     # `make check` sets them up first, and CTest fails when it finds no tests.
-    message(NOTICE "Tests are left out: they need cmocka, pkg-config and a C++ compiler (tools/setup check).")
+    message(STATUS "Tests are left out: they need cmocka, pkg-config and a C++ compiler (tools/setup check).")
     set(TARN_TESTS OFF)
     return()
 endif()
