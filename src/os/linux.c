@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -126,9 +127,12 @@ uint64_t os_random(void)
     static _Atomic(uint64_t) calls;
     uint64_t seed = 0;
     /* The kernel puts 16 random bytes on the stack of every process; reading them costs no system call. */
-    const uint64_t *bytes = (const uint64_t *)getauxval(AT_RANDOM);
+    const void *bytes = (const void *)getauxval(AT_RANDOM);
     if (bytes != NULL) {
-        seed = bytes[0] ^ (bytes[1] << 1);
+        /* They start at any address. */
+        uint64_t words[2];
+        memcpy(words, bytes, sizeof words);
+        seed = words[0] ^ (words[1] << 1);
     }
     seed ^= (uint64_t)(uintptr_t)&calls << 16;
     seed += (atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed) + 1) * 0x9E3779B97F4A7C15u;
