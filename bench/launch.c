@@ -3,12 +3,13 @@
 /*
  * Runs one program on one allocator and measures it: `launch RESULT LIBRARY PROGRAM [ARGUMENT...]`.
  *
- * LIBRARY is the shared object to preload, or "-" for none. What was measured is written to the file RESULT, a name and
- * a number per line. The program keeps this one's standard streams. The exit status is 0 when the program could be
- * run, however it ended.
+ * LIBRARY is the shared object to preload, or "-" for none. What was measured is written to the
+ * file RESULT, a name and a number per line. The program keeps this one's standard streams. The
+ * exit status is 0 when the program could be run, however it ended.
  *
- * Linux counts the pages of the process that calls exec into the peak of the program it becomes. This one is small and
- * statically linked so that the peak is the program's; bench/run itself would add its own ten megabytes.
+ * Linux counts the pages of the process that calls exec into the peak of the program it becomes.
+ * This one is small and statically linked so that the peak is the program's; bench/run itself
+ * would add its own ten megabytes.
  */
 
 #include <errno.h>
@@ -70,7 +71,7 @@ int main(int argc, char **argv)
     if (child == 0) {
         become(argv[2], argv + 3);
     }
-    int status;
+    int status = 0;
     struct rusage usage;
     while (wait4(child, &status, 0, &usage) < 0) {
         if (errno != EINTR) {

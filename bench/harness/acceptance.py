@@ -19,9 +19,9 @@ class Verdicts:
 
     def table(self):
         words = {True: "PASS", False: "FAIL", None: "not measured"}
-        table = Table("What must hold", ["what must hold", "measured", "verdict"])
+        table = Table("What must hold", ["verdict", "rule", "measured"], words=True)
         for rule, measured, holds in self.lines:
-            table.add(rule, measured, words[holds])
+            table.add(words[holds], rule, measured)
         return table
 
     @property

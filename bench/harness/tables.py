@@ -3,8 +3,9 @@
 
 
 class Table:
-    def __init__(self, title, header, note=""):
+    def __init__(self, title, header, note="", words=False):
         self.title = title
+        self.words = words  # the cells are words, not numbers
         self.header = header
         self.note = note
         self.rows = []
@@ -15,15 +16,16 @@ class Table:
     def text(self):
         lines = [self.header, *self.rows]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.header))]
+        push = str.ljust if self.words else str.rjust
         drawn = ["  ".join([line[0].ljust(widths[0])] +
-                           [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])]).rstrip()
+                           [push(cell, width) for cell, width in zip(line[1:], widths[1:])]).rstrip()
                  for line in lines]
         drawn.insert(1, "-" * max(len(line) for line in drawn))
         return "\n".join([self.title, *drawn] + ([self.note] if self.note else [])) + "\n"
 
     def markdown(self):
         lines = [f"### {self.title}", "", "| " + " | ".join(self.header) + " |",
-                 "|---" + "|---:" * (len(self.header) - 1) + "|"]
+                 "|---" + ("|---" if self.words else "|---:") * (len(self.header) - 1) + "|"]
         lines += ["| " + " | ".join(row) + " |" for row in self.rows]
         if self.note:
             lines += ["", self.note]

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Prints the path of the object whose malloc answers, so that bench/run can tell a library that was loaded from one
- * that the loader passed over with a warning. */
+/* Prints the path of the object whose malloc answers, so that bench/run can tell a library that
+ * was loaded from one that the loader passed over with a warning. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Aligned blocks: records on cache lines, vectors for SIMD, pages for direct input and output, and now and then a table on
- * the boundary of a huge page; replaced at random. The alignment is checked each time.
+ * Aligned blocks: records on cache lines, vectors for SIMD, pages for direct input and output, and
+ * now and then a table on the boundary of a huge page; replaced at random. The alignment is
+ * checked each time.
  */
 
 #include "work.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A mix like a compiler's: names and types that live for the whole run; for each function a tree in an arena of
- * chunks, blocks and operands allocated one by one, arrays that grow, and at the end of each phase everything of
- * the phase is freed at once.
+ * A mix like a compiler's: names and types that live for the whole run; for each function a tree
+ * in an arena of chunks, blocks and operands allocated one by one, arrays that grow, and at the
+ * end of each phase everything of the phase is freed at once.
  */
 
 #include "work.h"
@@ -167,7 +167,8 @@ static void analyse(struct compiler *compiler, struct block *blocks, uint32_t co
         blocks[i].live = work_got(calloc(words, sizeof(uint64_t)));
         compiler->ops++;
         for (size_t edge = 0; edge < blocks[i].edge_count; edge++) {
-            blocks[i].live[blocks[i].edges[edge] / 64 % words] |= 1u << (blocks[i].edges[edge] & 31);
+            const uint32_t to = blocks[i].edges[edge];
+            blocks[i].live[to / 64 % words] |= 1u << (to & 31);
         }
     }
 }

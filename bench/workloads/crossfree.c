@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Blocks freed by other threads in random order: in each round every thread fills its row of a table, and then frees
- * a share of all the rows, chosen at random.
+ * Blocks freed by other threads in random order: in each round every thread fills its row of a
+ * table, and then frees a share of all the rows, chosen at random.
  */
 
 #include "work.h"
 
 #include <pthread.h>
 
-enum { THREADS = 4, ROW = 12000, ALL = THREADS * ROW, ROUNDS = 60, SIZE_LOW = 16, SIZE_HIGH = 1024 };
+enum {
+    THREADS = 4,
+    ROW = 12000,
+    ALL = THREADS * ROW,
+    ROUNDS = 60,
+    SIZE_LOW = 16,
+    SIZE_HIGH = 1024
+};
 
 struct worker {
     pthread_t thread;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A graph in C++: nodes in an unordered_map, edges in vectors and sets, a search with a deque and a priority queue,
- * edges and nodes that come and go; built and dropped several times.
+ * A graph in C++: nodes in an unordered_map, edges in vectors and sets, a search with a deque and
+ * a priority queue, edges and nodes that come and go; built and dropped several times.
  */
 
 #include "work.h"
@@ -84,7 +84,8 @@ uint64_t search(const nodes &graph, uint32_t start)
     return sum;
 }
 
-/* Takes a random part of the nodes away, with the edges that lead to them, and puts others in their place. */
+/* Takes a random part of the nodes away, with the edges that lead to them, and puts others in
+ * their place. */
 void churn(nodes &graph, work_random &random)
 {
     std::list<uint32_t> gone;

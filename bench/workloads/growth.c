@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Growth by realloc: vectors that double when they are full, strings that grow by what is appended, side by side,
- * most of them short-lived and small, a few of some megabytes; some are cut to size when they are done.
+ * Growth by realloc: vectors that double when they are full, strings that grow by what is
+ * appended, side by side, most of them short-lived and small, a few of some megabytes; some are
+ * cut to size when they are done.
  */
 
 #include "work.h"

@@ -3,8 +3,9 @@
 /*
  * Producers and consumers: `handoff PRODUCERS CONSUMERS`.
  *
- * Producers make messages, a header and a body each, and put them in batches on one bounded queue; consumers take
- * batches, read the messages and free them. Every block is freed by a thread that did not allocate it.
+ * Producers make messages, a header and a body each, and put them in batches on one bounded queue;
+ * consumers take batches, read the messages and free them. Every block is freed by a thread that
+ * did not allocate it.
  */
 
 #include "work.h"
@@ -119,8 +120,8 @@ int main(int argc, char **argv)
         work_fail("usage: handoff PRODUCERS CONSUMERS [SEED], 1 to 16 of each");
     }
     static struct queue queue = {.lock = PTHREAD_MUTEX_INITIALIZER,
-                          .not_full = PTHREAD_COND_INITIALIZER,
-                          .not_empty = PTHREAD_COND_INITIALIZER};
+                                 .not_full = PTHREAD_COND_INITIALIZER,
+                                 .not_empty = PTHREAD_COND_INITIALIZER};
     static struct worker workers[2 * THREADS_MAX];
     queue.producers = producers;
     for (unsigned i = 0; i < producers + consumers; i++) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A mix like an interpreter's: reference-counted values on the heap, frames and local dictionaries that live as long as
- * a call, strings that are joined and dropped, a dictionary of globals that grows by rehashing, lists that grow by
- * realloc, and rings of objects that only a collector frees.
+ * A mix like an interpreter's: reference-counted values on the heap, frames and local dictionaries
+ * that live as long as a call, strings that are joined and dropped, a dictionary of globals that
+ * grows by rehashing, lists that grow by realloc, and rings of objects that only a collector
+ * frees.
  */
 
 #include "work.h"
@@ -29,7 +30,8 @@ struct list {
     size_t capacity;
 };
 
-/* An object points to the next one of its ring, and joins the list of all of them, which the collector walks. */
+/* An object points to the next one of its ring, and joins the list of all of them, which the
+ * collector walks. */
 struct object {
     struct value head;
     struct object *peer;
@@ -200,9 +202,8 @@ static void collect(struct machine *machine)
 static struct object *make_object(struct machine *machine, struct value *attribute)
 {
     struct object *object = take(machine, sizeof *object);
-    *object = (struct object){.head = {1, OBJECT, 0},
-                              .next = machine->objects,
-                              .attribute = retain(attribute)};
+    *object = (struct object){
+        .head = {1, OBJECT, 0}, .next = machine->objects, .attribute = retain(attribute)};
     machine->objects = object;
     machine->objects_since_collection++;
     return object;
@@ -219,7 +220,8 @@ static void make_ring(struct machine *machine, struct value *attribute)
     }
 }
 
-/* One statement of the program: works on the string and the list that the frame holds, and may set a global. */
+/* One statement of the program: works on the string and the list that the frame holds, and may set
+ * a global. */
 static void execute(struct machine *machine, struct value **text, struct value *list,
                     struct dictionary *locals)
 {

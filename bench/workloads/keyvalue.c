@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A mix like a key-value store's: a hash table with a limit on its bytes, which drops what was used longest ago. Values are
- * long-lived and of all sizes; halfway through, the sizes change, as they do when the data of a service changes,
- * so memory of one size must serve another.
+ * A mix like a key-value store's: a hash table with a limit on its bytes, which drops what was
+ * used longest ago. Values are long-lived and of all sizes; halfway through, the sizes change, as
+ * they do when the data of a service changes, so memory of one size must serve another.
  */
 
 #include "work.h"
@@ -72,7 +72,8 @@ static uint32_t draw_size(struct store *store)
     if (kind < (store->second_half ? 30u : 80u)) {
         return work_size(&store->random, 16, 511);
     }
-    return kind < 97 ? work_size(&store->random, 512, 4095) : work_size(&store->random, 4096, 65536);
+    return kind < 97 ? work_size(&store->random, 512, 4095)
+                     : work_size(&store->random, 4096, 65536);
 }
 
 static struct entry *add(struct entry **place, uint32_t key)

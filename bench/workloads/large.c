@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Large blocks, 32 KiB to 8 MiB, replaced at random: buffers of images, files and networks. Each is written at its
- * start and once in every page, then read.
+ * Large blocks, 32 KiB to 8 MiB, replaced at random: buffers of images, files and networks. Each
+ * is written at its start and once in every page, then read.
  */
 
 #include "work.h"

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Server threads, after Larson and Krishnan, "Memory Allocation for Long-Running Server Applications" (1998).
+ * Server threads, after Larson and Krishnan, "Memory Allocation for Long-Running Server
+ * Applications" (1998).
  *
- * Each lane is a line of threads. A thread replaces blocks of its lane's table at random, then starts its successor,
- * leaves it the table, and ends: so most blocks are freed by a thread that did not allocate them, and whose owner
- * is dead.
+ * Each lane is a line of threads. A thread replaces blocks of its lane's table at random, then
+ * starts its successor, leaves it the table, and ends: so most blocks are freed by a thread that
+ * did not allocate them, and whose owner is dead.
  */
 
 #include "work.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Documents in C++: a text of nested objects, arrays, strings and numbers is parsed into a tree of std::map, std::vector
- * and std::string, copied, searched, written out again and dropped.
+ * Documents in C++: a text of nested objects, arrays, strings and numbers is parsed into a tree of
+ * std::map, std::vector and std::string, copied, searched, written out again and dropped.
  */
 
 #include "work.h"
@@ -136,7 +136,8 @@ void write(const value &from, std::string &out)
 }
 
 /* All the strings of the document, sorted with the places that they stand at. */
-void collect(const value &from, const std::string &path, std::multimap<std::string, std::string> &out)
+void collect(const value &from, const std::string &path,
+             std::multimap<std::string, std::string> &out)
 {
     if (from.what == value::kind::text) {
         out.emplace(from.text, path);

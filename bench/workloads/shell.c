@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Many short processes, as of a shell script: this program starts itself again and again; each child reads
- * its environment into a table, makes a few hundred small blocks, and ends without freeing them, as such programs do.
+ * Many short processes, as of a shell script: this program starts itself again and again; each
+ * child reads its environment into a table, makes a few hundred small blocks, and ends without
+ * freeing them, as such programs do.
  */
 
 #include "work.h"
@@ -59,7 +60,7 @@ int main(int argc, char **argv)
         char child[] = "child";
         char *arguments[] = {argv[0], child, text, NULL};
         pid_t pid;
-        int status;
+        int status = 0;
         if (posix_spawn(&pid, argv[0], NULL, NULL, arguments, environ) != 0 ||
             waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) {
             work_fail("a child could not be started or died");

@@ -3,8 +3,8 @@
 /*
  * Many short threads: a server that starts a thread for each request.
  *
- * Each thread frees what an earlier one left, allocates some blocks, frees every other one, leaves the rest to a
- * thread that is not born yet, and ends.
+ * Each thread frees what an earlier one left, allocates some blocks, frees every other one, leaves
+ * the rest to a thread that is not born yet, and ends.
  */
 
 #include "work.h"

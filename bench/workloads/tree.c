@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Binary trees: one that lives throughout, and many short-lived ones of every depth, built and freed whole.
+ * Binary trees: one that lives throughout, and many short-lived ones of every depth, built and
+ * freed whole.
  */
 
 #include "work.h"

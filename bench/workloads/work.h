@@ -3,11 +3,11 @@
 #define BENCH_WORK_H
 
 /*
- * What every workload shares: random numbers by seed, blocks that are written and read back as programs do, a
- * checksum, and the two lines that bench/run reads.
+ * What every workload shares: random numbers by seed, blocks that are written and read back as
+ * programs do, a checksum, and the two lines that bench/run reads.
  *
- * A workload prints the same checksum on every allocator. Sums made by several threads are added up, so the order in
- * which the threads run leaves no mark.
+ * A workload prints the same checksum on every allocator. Sums made by several threads are added
+ * up, so the order in which the threads run leaves no mark.
  */
 
 #include <stddef.h>
@@ -26,8 +26,8 @@ typedef struct work_random {
     uint64_t state;
 } work_random;
 
-/* Spreads every bit of `value` over the whole word (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
- * Generators", 2014: the finalizer of SplitMix). */
+/* Spreads every bit of `value` over the whole word (Steele, Lea and Flood, "Fast Splittable
+ * Pseudorandom Number Generators", 2014: the finalizer of SplitMix). */
 static inline uint64_t work_mix(uint64_t value)
 {
     value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -53,7 +53,8 @@ static inline uint32_t work_between(work_random *random, uint32_t low, uint32_t 
     return low + work_below(random, high - low + 1);
 }
 
-/* A size from `low` to `high`, each doubling as likely as the next: small ones are many, as in real programs. */
+/* A size from `low` to `high`, each doubling as likely as the next: small ones are many, as in
+ * real programs. */
 static inline uint32_t work_size(work_random *random, uint32_t low, uint32_t high)
 {
     uint32_t doublings = 0;
@@ -71,7 +72,8 @@ static inline void work_fail(const char *what)
     exit(EXIT_FAILURE);
 }
 
-/* Keeps the compiler from knowing what becomes of `block`, so that no allocation is optimized away. */
+/* Keeps the compiler from knowing what becomes of `block`, so that no allocation is optimized
+ * away. */
 static inline void work_escape(void *block)
 {
     __asm__ volatile("" : : "g"(block) : "memory");
@@ -86,14 +88,16 @@ static inline void *work_got(void *block)
     return block;
 }
 
-/* Writes the whole block: a stamp at its start, as far as it fits, and bytes made of the stamp after it. */
+/* Writes the whole block: a stamp at its start, as far as it fits, and bytes made of the stamp
+ * after it. */
 static inline void work_write(void *block, size_t size, uint64_t stamp)
 {
     memset(block, WORK_CAST(int, stamp & 0xff), size);
     memcpy(block, &stamp, size < sizeof stamp ? size : sizeof stamp);
 }
 
-/* Reads the stamp back, and ends the program if the block's last byte is not what work_write left there. */
+/* Reads the stamp back, and ends the program if the block's last byte is not what work_write left
+ * there. */
 static inline uint64_t work_read(const void *block, size_t size)
 {
     uint64_t stamp = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Zeroed memory: records, hash tables, matrices and sparse bitmaps from calloc, replaced at random. That they come
- * zeroed is checked where they are used.
+ * Zeroed memory: records, hash tables, matrices and sparse bitmaps from calloc, replaced at
+ * random. That they come zeroed is checked where they are used.
  */
 
 #include "work.h"
@@ -15,7 +15,8 @@ struct piece {
     size_t stride; /* between the bytes that are used */
 };
 
-/* Nine of ten are records; the rest are tables, matrices and, seldom, bitmaps that are used here and there. */
+/* Nine of ten are records; the rest are tables, matrices and, seldom, bitmaps that are used here
+ * and there. */
 static struct piece draw(work_random *random)
 {
     const uint32_t kind = work_below(random, 1000);
