@@ -45,6 +45,15 @@ class Launcher:
         return figures
 
 
+def capture(line, environment, timeout):
+    """Runs a command outside the launcher, and returns it done, with what it printed."""
+    try:
+        return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=timeout,
+                              errors="replace")
+    except subprocess.TimeoutExpired:
+        raise Failure(f"took more than {timeout} s") from None
+
+
 def fields(text):
     """The lines "name value" of a text; other lines are ignored."""
     result = {}

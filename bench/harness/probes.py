@@ -5,10 +5,9 @@ import os
 import re
 import shutil
 import statistics
-import subprocess
 
 from harness.allocators import Allocator
-from harness.measure import Failure
+from harness.measure import Failure, capture
 from harness.tables import Table
 
 INSTRUCTIONS_MAX = 36
@@ -22,6 +21,7 @@ START_MORE_KIB_MAX = 400
 ADDRESS_SPACE_KIB = 16384
 DOUBLING_SLACK_KIB = 8 * 1024
 DOUBLING_MAX_US = 50000
+CALLGRIND_SECONDS = 600
 
 
 class Probe:
@@ -104,9 +104,9 @@ class Instructions(Probe):
         environment = dict(launcher.environment)
         if allocator is not None and allocator.path:
             environment["LD_PRELOAD"] = allocator.path
-        done = subprocess.run([valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null",
-                               os.path.join(launcher.programs, program), mode, str(count)],
-                              env=environment, capture_output=True, text=True, timeout=600, errors="replace")
+        done = capture([valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null",
+                        os.path.join(launcher.programs, program), mode, str(count)],
+                       environment, CALLGRIND_SECONDS)
         collected = re.search(r"Collected : (\d+)", done.stderr)
         if done.returncode != 0 or collected is None:
             raise Failure((done.stderr.strip().splitlines() or ["callgrind failed"])[-1])
@@ -276,8 +276,7 @@ class Confined(Probe):
     def attempt(self, launcher, allocator, limited, program):
         limit = f"ulimit -v {ADDRESS_SPACE_KIB}; " if limited else ""
         script = limit + ('LD_PRELOAD="$0" exec "$@"' if allocator.path else 'exec "$@"')
-        done = subprocess.run(["sh", "-c", script, allocator.preload, program], env=launcher.environment,
-                              capture_output=True, text=True, timeout=60, errors="replace")
+        done = capture(["sh", "-c", script, allocator.preload, program], launcher.environment, launcher.timeout)
         # A library that cannot be mapped is only warned about, and the system's malloc steps in.
         if done.returncode == 0 and "cannot be preloaded" not in done.stderr:
             return "runs"

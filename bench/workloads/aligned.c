@@ -25,7 +25,7 @@ static struct request draw(work_random *random)
         return (struct request){32, work_size(random, 32, 4096)};
     }
     if (kind < 9600) {
-        /* Not 256: mimalloc 2.0.9, a peer, gives blocks of 256 bytes that are not aligned to 256. */
+        /* Not 256: mimalloc 2.0.9, a peer, misaligns blocks of 256 bytes for 256. */
         return (struct request){128, work_size(random, 64, 2048)};
     }
     if (kind < 9999) {
