@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: MIT */
+#include "malloc/core.h"
+
+#include "base/bits.h"
+
+#include <string.h>
+
+/*
+ * Spans in the hands of a heap.
+ *
+ *     page heap --take_unit--> CURRENT --last slot taken--> FULL --first slot freed--> PARTIAL
+ *         ^                       ^                                                    |  |  |
+ *         |                       `------------- next in the queue --------------------'  |  |
+ *         |<------------------------------- last slot freed ------------------------------'  |
+ *         `--------- central <-- sparse for a while, or the thread ended --------------------'
+ *
+ * Invariant: a current span's list is never empty, so that the fast path has one way to fail; a full span's label is
+ * 0, so that the first slot freed comes here.
+ */
+
+#define LINK_BYTES 4096 /* slots are linked so many bytes ahead, so that a span touches pages as it needs them */
+#define SPARSE_AGE_MS 20
+
+/* A static span that owns nothing: every take from it fails its tag, every pointer misses its unit. */
+static uint64_t nil_slot[2];
+
+malloc_span nil_span = {.base = (uintptr_t)nil_slot, .unit = UNIT_NONE, .step = LABEL_STEP};
+
+static uint64_t *word_at(const malloc_span *span, uint64_t word)
+{
+    return (uint64_t *)(span->base + (word & (UNIT_SIZE - 1)));
+}
+
+/* ---- queues ---- */
+
+void span_queue_append(span_queue *queue, malloc_span *span)
+{
+    span->next = NULL;
+    span->previous = queue->last;
+    if (queue->last != NULL) {
+        queue->last->next = span;
+    } else {
+        queue->first = span;
+    }
+    queue->last = span;
+}
+
+void span_queue_remove(span_queue *queue, malloc_span *span)
+{
+    if (span->next != NULL) {
+        span->next->previous = span->previous;
+    } else {
+        queue->last = span->previous;
+    }
+    if (span->previous != NULL) {
+        span->previous->next = span->next;
+    } else {
+        queue->first = span->next;
+    }
+}
+
+/* ---- the thread's tables ---- */
+
+static bool is_self(const malloc_heap *heap)
+{
+    return heap->kind == HEAP_THREAD && thread_self.heap == heap;
+}
+
+static void set_current(malloc_heap *heap, unsigned class_index, malloc_span *span)
+{
+    heap->current[class_index] = span;
+    if (class_size(class_index) <= TABLE_MAX && is_self(heap)) {
+        const size_t first = class_index == 0 ? 0 : class_size(class_index - 1) / 8 + 1;
+        for (size_t index = first; index <= class_size(class_index) / 8; index++) {
+            thread_self.table[index] = span;
+        }
+    }
+}
+
+static void own(malloc_heap *heap, malloc_span *span)
+{
+    atomic_store_explicit(&span->owner, heap, memory_order_release);
+    heap->span_count++;
+    if (is_self(heap)) {
+        thread_self.own[span->unit % OWN_COUNT] = span;
+    }
+}
+
+void heap_show_own(malloc_span *span)
+{
+    thread_self.own[span->unit % OWN_COUNT] = span;
+}
+
+static void disown(malloc_heap *heap, malloc_span *span)
+{
+    heap->span_count--;
+    if (is_self(heap) && thread_self.own[span->unit % OWN_COUNT] == span) {
+        thread_self.own[span->unit % OWN_COUNT] = &nil_span;
+    }
+}
+
+/* ---- linking slots ---- */
+
+/* A link of the list under construction: `label` counts up as the list gets shorter. */
+typedef struct linker {
+    malloc_span *span;
+    uint64_t *last; /* the slot that waits for its link */
+    uint64_t head;
+    uint64_t label; /* that goes with the next link */
+} linker;
+
+static void linker_add(linker *builder, uintptr_t slot)
+{
+    const uint64_t word = span_word(builder->span, builder->label, slot);
+    if (builder->last != NULL) {
+        *builder->last = word;
+    } else {
+        builder->head = word;
+    }
+    builder->last = (uint64_t *)slot;
+    builder->label += 2;
+}
+
+/* The pages that a slot touches, a bit for each. */
+static uint32_t pages_of(const malloc_span *span, size_t slot)
+{
+    const size_t page = os_page_size();
+    const size_t first = slot * span->slot_size / page;
+    const size_t last = ((slot + 1) * span->slot_size - 1) / page;
+    return ((uint32_t)2 << last) - ((uint32_t)1 << first);
+}
+
+/* Links the slots that touch `page` and no page that is still given back: all of them are free. */
+static void link_page(linker *builder, unsigned page)
+{
+    const malloc_span *span = builder->span;
+    const size_t end = (page + 1) * os_page_size();
+    size_t slot = page * os_page_size() / span->slot_size;
+    for (; slot < span->touched && slot * span->slot_size < end; slot++) {
+        if ((pages_of(span, slot) & span->purged) == 0) {
+            linker_add(builder, span->base + slot * span->slot_size);
+        }
+    }
+}
+
+/* Puts slots on the empty list of a span that has `used` in use: those of a page that was given back, else ones
+ * never touched. False when there are none. The span reports neither sparse nor empty while it is current. */
+static bool extend(malloc_span *span, int32_t used, int32_t mark)
+{
+    linker builder = {.span = span};
+    span->mark = mark;
+    builder.label = 2 * (uint64_t)(uint32_t)(used - mark);
+    while (span->purged != 0 && builder.last == NULL) {
+        const unsigned page = base_ctz(span->purged);
+        span->purged &= (uint16_t)(span->purged - 1);
+        link_page(&builder, page);
+    }
+    if (builder.last == NULL) {
+        unsigned count = LINK_BYTES / span->slot_size;
+        const unsigned rest = span->slot_count - (unsigned)span->touched;
+        count = count == 0 ? 1 : count;
+        count = count < rest ? count : rest;
+        for (unsigned index = 0; index < count; index++) {
+            linker_add(&builder, span->base + (span->touched + index) * (size_t)span->slot_size);
+        }
+        span->touched = (uint16_t)(span->touched + count);
+        span->bound = (uint32_t)span->touched * span->slot_size;
+    }
+    if (builder.last == NULL) {
+        return false;
+    }
+    *builder.last = span_end_word(span, builder.label);
+    span_set_head(span, builder.head);
+    return true;
+}
+
+/* ---- taking ---- */
+
+_Noreturn static void corrupted(const malloc_heap *heap, const void *slot)
+{
+    base_fatal("corrupted free list", heap->interface.name, slot);
+}
+
+/* Takes the first slot of the current span's list; NULL when the heap has no current span. */
+static void *take_current(malloc_heap *heap, unsigned class_index)
+{
+    malloc_span *span = heap->current[class_index];
+    if (span == &nil_span) {
+        return NULL;
+    }
+    const uint64_t head = span_head(span);
+    uint64_t *slot = word_at(span, head);
+    const uint64_t link = *slot;
+    if ((uint32_t)(link >> TAG_SHIFT) == span_tag(span)) {
+        span_set_head(span, link);
+    } else if ((uint32_t)(link >> TAG_SHIFT) == (span_tag(span) ^ END_FLIP)) {
+        const int32_t used = span_used_at(span, link);
+        if (!extend(span, used, MARK_NEVER)) {
+            span->mark = used;
+            span->state = SPAN_FULL;
+            span_set_head(span, span_word(span, 0, 0));
+            span_queue_append(&heap->full, span);
+            set_current(heap, class_index, &nil_span);
+        }
+    } else {
+        corrupted(heap, slot);
+    }
+    *slot = 0;
+    return slot;
+}
+
+unsigned span_used(malloc_span *span)
+{
+    const int32_t used =
+        span->state == SPAN_FULL ? span->mark : span_used_at(span, span_head(span));
+    /* Seen from another thread, label and mark may be of different moments. */
+    return used < 0 ? 0 : used > span->touched ? span->touched : (unsigned)used;
+}
+
+/* True when the list holds no slot: only where purged pages were left with every other slot in use. */
+static bool list_is_empty(malloc_span *span)
+{
+    return (uint32_t)(span_head(span) >> TAG_SHIFT) == (span_tag(span) ^ END_FLIP);
+}
+
+static malloc_span *fresh_span(malloc_heap *heap, unsigned class_index)
+{
+    malloc_span *span = page_heap_take_unit(heap->pages);
+    if (span == NULL) {
+        return NULL;
+    }
+    span->slot_size = class_size(class_index);
+    span->slot_count = (uint16_t)(UNIT_SIZE / span->slot_size);
+    span->inverse = (uint32_t)(((uint64_t)1 << 32) / span->slot_size) + 1;
+    span->residue = span->inverse;
+    span->step = LABEL_STEP;
+    span->class_index = (uint8_t)class_index;
+    span->touched = 0;
+    span->bound = 0;
+    span->purged = 0;
+    span->unit = span->base >> UNIT_SHIFT;
+    (void)extend(span, 0, MARK_NEVER);
+    own(heap, span);
+    return span;
+}
+
+void *heap_take(malloc_heap *heap, unsigned class_index)
+{
+    void *slot = take_current(heap, class_index);
+    if (slot != NULL) {
+        return slot;
+    }
+    if (atomic_load_explicit(&heap->remote, memory_order_relaxed) != NULL) {
+        heap_collect(heap);
+    }
+    malloc_span *span = heap->partial[class_index].first;
+    if (span != NULL) {
+        span_queue_remove(&heap->partial[class_index], span);
+    } else {
+        span = heap->kind == HEAP_THREAD ? central_adopt(heap, class_index) : NULL;
+        if (span != NULL) {
+            own(heap, span);
+        } else {
+            span = fresh_span(heap, class_index);
+        }
+    }
+    if (span == NULL) {
+        return NULL;
+    }
+    if (list_is_empty(span)) {
+        (void)extend(span, (int32_t)span_used(span), MARK_NEVER);
+    }
+    span->state = SPAN_CURRENT;
+    set_current(heap, class_index, span);
+    return take_current(heap, class_index);
+}
+
+/* ---- giving ---- */
+
+/* The count in use at which a span is worth giving to central: an eighth, a half where a slot is a page. */
+static int32_t sparse_mark(const malloc_span *span)
+{
+    return span->slot_size >= os_page_size() ? span->slot_count / 2 : span->slot_count / 8;
+}
+
+static void release(malloc_heap *heap, malloc_span *span)
+{
+    disown(heap, span);
+    span->unit = UNIT_NONE;
+    span->state = SPAN_FREE;
+    page_heap_give_unit(span);
+}
+
+/* The list of a full span begins again with one slot. */
+static void give_first(malloc_heap *heap, malloc_span *span, uint64_t *slot)
+{
+    const int32_t used = span->mark - 1;
+    const int32_t sparse = sparse_mark(span) + 1;
+    span_queue_remove(&heap->full, span);
+    span->mark = sparse <= used ? sparse : 1;
+    const uint64_t label = 2 * (uint64_t)(uint32_t)(used - span->mark);
+    *slot = span_end_word(span, label + 2);
+    span_set_head(span, span_word(span, label, (uintptr_t)slot));
+    span->state = SPAN_PARTIAL;
+    span->since = os_clock_ms();
+    if (used == 0) {
+        release(heap, span);
+    } else {
+        span_queue_append(&heap->partial[span->class_index], span);
+        if (heap->kind == HEAP_CENTRAL) {
+            central_note(span->class_index);
+        }
+    }
+}
+
+static void reset_current(malloc_span *span)
+{
+    /* Every slot is free: the span is as good as new, without a look at any of them. */
+    span->touched = 0;
+    span->purged = 0;
+    const uint32_t bound = span->bound;
+    (void)extend(span, 0, MARK_NEVER);
+    span->bound = bound;
+}
+
+void heap_give(malloc_heap *heap, malloc_span *span, void *block)
+{
+    uint64_t *slot = block;
+    const uint64_t head = span_head(span);
+    const uint32_t label = (uint32_t)(head >> LABEL_SHIFT);
+    if (span->state == SPAN_FULL) {
+        give_first(heap, span, slot);
+        return;
+    }
+    if (label >= 2) {
+        *slot = head;
+        span_set_head(span, span_word(span, label - 2, (uintptr_t)slot));
+        return;
+    }
+    /* A mark: label 0 is the span's own, label 1 the last slot in use. */
+    const int32_t used = (label == 1 ? 1 : span->mark) - 1;
+    *slot = head;
+    if (used == 0) {
+        if (span->state == SPAN_CURRENT) {
+            reset_current(span);
+        } else {
+            span_queue_remove(&heap->partial[span->class_index], span);
+            release(heap, span);
+        }
+        return;
+    }
+    span_set_head(span, span_word(span, 2 * (uint64_t)(uint32_t)(used - 1) + 1, (uintptr_t)slot));
+    if (span->state == SPAN_PARTIAL && heap->kind == HEAP_THREAD &&
+        os_clock_ms() - span->since >= SPARSE_AGE_MS) {
+        span_queue_remove(&heap->partial[span->class_index], span);
+        disown(heap, span);
+        central_leave(span);
+    }
+}
+
+/* ---- frees from other threads ---- */
+
+static uint64_t proof_of(const void *block)
+{
+    static uint64_t secret;
+    if (secret == 0) {
+        secret = os_random() | 1;
+    }
+    return ((uintptr_t)block ^ secret) * 0x9E3779B97F4A7C15u;
+}
+
+/* True if `block` bears all marks of a slot on its span's list. Exact but for one chance in 2^40. */
+static bool looks_free(const malloc_span *span, const uint64_t *block)
+{
+    const uint64_t word = *block;
+    const uint32_t tag = (uint32_t)(word >> TAG_SHIFT);
+    if (tag == span_tag(span)) {
+        return span_is_slot(span, span->base + (word & (UNIT_SIZE - 1)));
+    }
+    return tag == (span_tag(span) ^ END_FLIP) && (word & (UNIT_SIZE - 1)) == 0;
+}
+
+static bool list_has(malloc_span *span, const void *block)
+{
+    if (span->state == SPAN_FULL) {
+        return false;
+    }
+    uint64_t word = span_head(span);
+    for (unsigned count = 0; count <= span->touched; count++) {
+        if ((uint32_t)(word >> TAG_SHIFT) != span_tag(span)) {
+            return false;
+        }
+        const uint64_t *slot = word_at(span, word);
+        if (slot == block) {
+            return true;
+        }
+        word = *slot;
+    }
+    return true; /* a ring: something was freed twice */
+}
+
+void heap_give_checked(malloc_heap *heap, malloc_span *span, void *slot)
+{
+    if (looks_free(span, slot) && list_has(span, slot)) {
+        base_fatal("double free", heap->interface.name, slot);
+    }
+    heap_give(heap, span, slot);
+}
+
+void heap_give_locked(malloc_heap *owner, malloc_span *span, void *slot)
+{
+    if (!os_lock_try(&owner->lock)) {
+        heap_send(owner, span, slot);
+        return;
+    }
+    heap_collect(owner);
+    /* It may have been adopted since the caller looked; not any more while the lock is held. */
+    malloc_heap *now = atomic_load_explicit(&span->owner, memory_order_acquire);
+    if (now == owner) {
+        heap_give_checked(owner, span, slot);
+    }
+    os_lock_release(&owner->lock);
+    if (now != owner) {
+        heap_send(now, span, slot);
+    }
+}
+
+void heap_send(malloc_heap *owner, malloc_span *span, void *block)
+{
+    remote_block *sent = block;
+    if (looks_free(span, block)) {
+        base_fatal("double free", owner->interface.name, block);
+    }
+    if (span->slot_size >= sizeof *sent) {
+        if (sent->proof == proof_of(block)) {
+            base_fatal("double free", owner->interface.name, block);
+        }
+        sent->proof = proof_of(block);
+    }
+    remote_block *first = atomic_load_explicit(&owner->remote, memory_order_relaxed);
+    do {
+        sent->next = first;
+    } while (!atomic_compare_exchange_weak_explicit(&owner->remote, &first, sent,
+                                                    memory_order_release, memory_order_relaxed));
+}
+
+/* The span of a slot that was sent here. A link that leads elsewhere was overwritten: most often by a second free
+ * of the slot, which the owner took for its first. */
+static malloc_span *span_of_sent(malloc_heap *heap, remote_block *block)
+{
+    const uintptr_t entry = heap->pages->confined.start != NULL
+                                ? page_heap_find(heap->pages, (uintptr_t)block)
+                                : map_get((uintptr_t)block);
+    malloc_span *span = (malloc_span *)entry;
+    if (entry == 0 || (entry & 3) != MAP_SPAN || !span_is_slot(span, (uintptr_t)block)) {
+        base_fatal("corrupted list of remote frees", heap->interface.name, block);
+    }
+    return span;
+}
+
+void heap_collect(malloc_heap *heap)
+{
+    if (atomic_load_explicit(&heap->remote, memory_order_relaxed) == NULL) {
+        return;
+    }
+    remote_block *block = atomic_exchange_explicit(&heap->remote, NULL, memory_order_acquire);
+    while (block != NULL) {
+        malloc_span *span = span_of_sent(heap, block);
+        if (looks_free(span, (const uint64_t *)block)) {
+            base_fatal("double free", heap->interface.name, block);
+        }
+        remote_block *next = block->next;
+        __builtin_prefetch(next);
+        if (span->slot_size >= sizeof *block) {
+            block->proof = 0;
+        }
+        malloc_heap *owner = atomic_load_explicit(&span->owner, memory_order_acquire);
+        if (owner == heap) {
+            heap_give(heap, span, block);
+        } else {
+            /* The span changed hands while the slot was on its way. */
+            block->next = NULL;
+            heap_send(owner, span, block);
+        }
+        block = next;
+    }
+}
+
+/* ---- the end of a thread ---- */
+
+void heap_abandon_all(malloc_heap *heap)
+{
+    heap_collect(heap);
+    for (unsigned index = 0; index < CLASS_COUNT; index++) {
+        malloc_span *span = heap->current[index];
+        if (span != &nil_span) {
+            set_current(heap, index, &nil_span);
+            span->state = SPAN_PARTIAL;
+            span_queue_append(&heap->partial[index], span);
+        }
+        while ((span = heap->partial[index].first) != NULL) {
+            span_queue_remove(&heap->partial[index], span);
+            if (span_used(span) == 0) {
+                release(heap, span);
+            } else {
+                disown(heap, span);
+                central_leave(span);
+            }
+        }
+    }
+    malloc_span *span = NULL;
+    while ((span = heap->full.first) != NULL) {
+        span_queue_remove(&heap->full, span);
+        disown(heap, span);
+        central_leave(span);
+    }
+}
+
+void heap_release_unused(malloc_heap *heap)
+{
+    for (unsigned index = 0; index < CLASS_COUNT; index++) {
+        malloc_span *span = heap->current[index];
+        if (span != &nil_span && span_used(span) == 0) {
+            set_current(heap, index, &nil_span);
+            release(heap, span);
+        }
+    }
+}
+
+void heap_init(malloc_heap *heap, heap_kind kind, page_heap *pages)
+{
+    heap->kind = kind;
+    heap->pages = pages;
+    heap->interface.name = "malloc";
+    for (unsigned index = 0; index < CLASS_COUNT; index++) {
+        heap->current[index] = &nil_span;
+    }
+}
+
+/* ---- looking at a span that stands still ---- */
+
+#define SLOT_WORDS (UNIT_SIZE / 8 / 64)
+
+static void set_bit(uint64_t *bits, size_t index)
+{
+    bits[index / 64] |= (uint64_t)1 << (index % 64);
+}
+
+static bool has_bit(const uint64_t *bits, size_t index)
+{
+    return (bits[index / 64] >> (index % 64) & 1) != 0;
+}
+
+/* A bit for each slot that is free: on the list, or on a page that was given back. False when the list is broken. */
+static bool free_slots(malloc_span *span, uint64_t *bits)
+{
+    memset(bits, 0, SLOT_WORDS * sizeof *bits);
+    unsigned found = 0;
+    if (span->state != SPAN_FULL) {
+        uint64_t word = span_head(span);
+        while ((uint32_t)(word >> TAG_SHIFT) == span_tag(span)) {
+            uint64_t *slot = word_at(span, word);
+            const size_t index = (word & (UNIT_SIZE - 1)) / span->slot_size;
+            if (!span_is_slot(span, (uintptr_t)slot) || has_bit(bits, index)) {
+                return false;
+            }
+            set_bit(bits, index);
+            found++;
+            word = *slot;
+        }
+        if ((uint32_t)(word >> TAG_SHIFT) != (span_tag(span) ^ END_FLIP)) {
+            return false;
+        }
+    }
+    for (size_t slot = 0; span->purged != 0 && slot < span->touched; slot++) {
+        if ((pages_of(span, slot) & span->purged) != 0 && !has_bit(bits, slot)) {
+            set_bit(bits, slot);
+            found++;
+        }
+    }
+    return found + span_used(span) == span->touched;
+}
+
+bool span_visit(malloc_span *span, tarn_visitor *visitor, void *context)
+{
+    uint64_t bits[SLOT_WORDS];
+    (void)free_slots(span, bits);
+    for (size_t slot = 0; slot < span->touched; slot++) {
+        if (!has_bit(bits, slot) &&
+            !visitor(context, (void *)(span->base + slot * span->slot_size), span->slot_size)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool span_check(malloc_span *span)
+{
+    uint64_t bits[SLOT_WORDS];
+    return free_slots(span, bits);
+}
+
+size_t span_purge(malloc_span *span)
+{
+    const size_t page = os_page_size();
+    uint64_t bits[SLOT_WORDS];
+    if (span->state != SPAN_PARTIAL || !free_slots(span, bits)) {
+        return 0;
+    }
+    uint32_t busy = 0;
+    for (size_t slot = 0; slot < span->touched; slot++) {
+        if (!has_bit(bits, slot)) {
+            busy |= pages_of(span, slot);
+        }
+    }
+    const size_t touched_pages = (span->touched * (size_t)span->slot_size + page - 1) / page;
+    const uint32_t due = ~busy & (((uint32_t)1 << touched_pages) - 1) & ~(uint32_t)span->purged;
+    size_t given = 0;
+    for (unsigned index = 0; index < touched_pages; index++) {
+        if ((due >> index & 1) != 0 && os_pages_purge((void *)(span->base + index * page), page)) {
+            span->purged |= (uint16_t)(1u << index);
+            given += page;
+        }
+    }
+    if (given == 0) {
+        return 0;
+    }
+    const int32_t used = (int32_t)span_used(span);
+    linker builder = {.span = span, .label = 2 * (uint64_t)(uint32_t)(used - 1)};
+    span->mark = 1;
+    for (size_t slot = 0; slot < span->touched; slot++) {
+        if (has_bit(bits, slot) && (pages_of(span, slot) & span->purged) == 0) {
+            linker_add(&builder, span->base + slot * span->slot_size);
+        }
+    }
+    if (builder.last != NULL) {
+        *builder.last = span_end_word(span, builder.label);
+        span_set_head(span, builder.head);
+    } else {
+        span_set_head(span, span_end_word(span, builder.label));
+    }
+    return given;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "malloc/core.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+
+/*
+ * The scavenger: a thread that exists only while there is something to give back. Whoever frees enough pages starts
+ * it; it looks twice in every decay period, and a page goes back at the second look that finds it free. When two
+ * looks in a row find nothing left to do it ends, so a process at rest is a process of its own threads.
+ *
+ * With background:0, or where no thread can be made, frees themselves look at the clock.
+ */
+
+#define WORTH_BYTES ((size_t)1 << 20) /* dirty bytes that are worth a thread */
+#define STACK_BYTES ((size_t)128 << 10)
+#define BLIND_BYTES ((size_t)64 << 10) /* dirty bytes worth a look at the clock */
+
+typedef enum helper_state { HELPER_NONE, HELPER_RUNS, HELPER_FAILED } helper_state;
+
+static _Atomic(uint32_t) helper; /* helper_state */
+static os_lock helper_lock;
+static _Atomic(uint64_t) last_look; /* os_clock_ms; for who looks without the helper */
+static _Atomic(uint32_t) never;     /* what the helper sleeps on: nobody wakes it */
+
+static uint64_t tick_ms(void)
+{
+    const uint64_t tick = (uint64_t)malloc_conf.decay_ms / 2;
+    return tick == 0 ? 1 : tick;
+}
+
+static void purge_own(void *context, malloc_heap *heap)
+{
+    size_t *given = context;
+    *given += page_heap_purge(heap->pages, false);
+}
+
+static void look(void)
+{
+    size_t given = 0;
+    thread_drain_idle();
+    (void)central_purge((uint64_t)malloc_conf.decay_ms);
+    (void)page_heap_purge(&process_pages, false);
+    heaps_visit(purge_own, &given);
+}
+
+static void add_dirty(void *context, malloc_heap *heap)
+{
+    size_t *dirty = context;
+    *dirty += atomic_load_explicit(&heap->pages->dirty, memory_order_relaxed);
+}
+
+static bool has_work(void)
+{
+    size_t dirty = atomic_load_explicit(&process_pages.dirty, memory_order_relaxed);
+    if (dirty == 0 && !central_has_work()) {
+        heaps_visit(add_dirty, &dirty);
+    }
+    return dirty != 0 || central_has_work();
+}
+
+static void *helper_main(void *unused)
+{
+    (void)unused;
+    unsigned idle = 0;
+    for (;;) {
+        os_wait(&never, 0, tick_ms());
+        look();
+        idle = has_work() ? 0 : idle + 1;
+        if (idle < 2) {
+            continue;
+        }
+        os_lock_take(&helper_lock);
+        atomic_store_explicit(&helper, HELPER_NONE, memory_order_seq_cst);
+        os_lock_release(&helper_lock);
+        /* Work that came in between found a helper running; it is seen here or by the next free. */
+        if (!has_work()) {
+            return NULL;
+        }
+        uint32_t expected = HELPER_NONE;
+        if (!atomic_compare_exchange_strong(&helper, &expected, HELPER_RUNS)) {
+            return NULL;
+        }
+        idle = 0;
+    }
+}
+
+static void start_helper(void)
+{
+    uint32_t expected = HELPER_NONE;
+    if (!atomic_compare_exchange_strong(&helper, &expected, HELPER_RUNS)) {
+        return;
+    }
+    const int saved = errno;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = false;
+    if (pthread_attr_init(&attributes) == 0) {
+        (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
+        (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+        started = pthread_create(&thread, &attributes, helper_main, NULL) == 0;
+        (void)pthread_attr_destroy(&attributes);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!started) {
+        atomic_store_explicit(&helper, HELPER_FAILED, memory_order_relaxed);
+    }
+    errno = saved;
+}
+
+/* Without a helper, frees pay for the look when it is due. */
+static void look_when_due(void)
+{
+    const uint64_t now = os_clock_ms();
+    uint64_t last = atomic_load_explicit(&last_look, memory_order_relaxed);
+    if (now - last >= tick_ms() &&
+        atomic_compare_exchange_strong_explicit(&last_look, &last, now, memory_order_relaxed,
+                                                memory_order_relaxed)) {
+        look();
+    }
+}
+
+void scavenger_notice(void)
+{
+    const size_t dirty = atomic_load_explicit(&process_pages.dirty, memory_order_relaxed);
+    const uint32_t state = atomic_load_explicit(&helper, memory_order_relaxed);
+    if (state == HELPER_RUNS || malloc_conf.decay_ms < 0) {
+        return;
+    }
+    if (malloc_conf.decay_ms == 0) {
+        if (dirty != 0) {
+            (void)page_heap_purge(&process_pages, true);
+        }
+    } else if (malloc_conf.background && state == HELPER_NONE) {
+        if (dirty >= WORTH_BYTES || central_has_work()) {
+            start_helper();
+        }
+    } else if (dirty >= BLIND_BYTES || central_has_work()) {
+        look_when_due();
+    }
+}
+
+static void trim_own(void *context, malloc_heap *heap)
+{
+    size_t *given = context;
+    *given += page_heap_purge(heap->pages, true);
+}
+
+size_t scavenger_trim(void)
+{
+    size_t given = 0;
+    if (thread_self.heap != NULL) {
+        heap_collect(thread_self.heap);
+        heap_release_unused(thread_self.heap);
+    }
+    thread_drain_idle();
+    given += central_purge(0);
+    given += page_heap_purge(&process_pages, true);
+    heaps_visit(trim_own, &given);
+    return given;
+}
+
+void scavenger_fork(bool before, bool child)
+{
+    if (before) {
+        os_lock_take(&helper_lock);
+        return;
+    }
+    if (child) {
+        /* Threads do not survive a fork. */
+        atomic_store_explicit(&helper, HELPER_NONE, memory_order_relaxed);
+    }
+    os_lock_release(&helper_lock);
+}

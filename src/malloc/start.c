@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#include "malloc/core.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+/*
+ * What happens before main, at exit and around fork. The allocator works without any of it; before main only
+ * the options are the built-in ones.
+ *
+ * A child has one thread. Locks are held across the fork, so that what they guard is whole in the child; what
+ * the caches of the other threads hold stays theirs, and is never touched: a fork caught them anywhere.
+ */
+
+static void fork_all(bool before, bool child)
+{
+    if (before) {
+        scavenger_fork(true, child);
+        heaps_fork(true);
+        thread_fork(true);
+        page_heap_fork(&process_pages, true);
+        map_fork(true);
+        meta_fork(true);
+    } else {
+        meta_fork(false);
+        map_fork(false);
+        page_heap_fork(&process_pages, false);
+        thread_fork(false);
+        heaps_fork(false);
+        scavenger_fork(false, child);
+    }
+}
+
+static void before_fork(void)
+{
+    fork_all(true, false);
+}
+
+static void in_parent(void)
+{
+    fork_all(false, false);
+}
+
+static void in_child(void)
+{
+    fork_all(false, true);
+}
+
+static void write_error(void *context, const char *text, size_t size)
+{
+    (void)context;
+    os_write(STDERR_FILENO, text, size);
+}
+
+/* Before the constructors of the program and of every library that may allocate, as far as the linker lets. */
+__attribute__((constructor(101))) static void start(void)
+{
+    options_load();
+    (void)pthread_atfork(before_fork, in_parent, in_child);
+}
+
+__attribute__((destructor(101))) static void finish(void)
+{
+    if (malloc_conf.stats) {
+        tarn_malloc_report(TARN_MALLOC_TABLE, write_error, NULL);
+    }
+}
