@@ -165,6 +165,7 @@ static bool extend(malloc_span *span, int32_t used, int32_t mark)
         }
         span->touched = (uint16_t)(span->touched + count);
         span->bound = (uint32_t)span->touched * span->slot_size;
+        span->reach = span->bound > span->reach ? span->bound : span->reach;
     }
     if (builder.last == NULL) {
         return false;
@@ -223,12 +224,9 @@ static bool list_is_empty(malloc_span *span)
     return (uint32_t)(span_head(span) >> TAG_SHIFT) == (span_tag(span) ^ END_FLIP);
 }
 
-static malloc_span *fresh_span(malloc_heap *heap, unsigned class_index)
+/* Cuts the unit of a span without slots in use into slots of the class. */
+static void cut(malloc_span *span, unsigned class_index)
 {
-    malloc_span *span = page_heap_take_unit(heap->pages);
-    if (span == NULL) {
-        return NULL;
-    }
     span->slot_size = class_size(class_index);
     span->slot_count = (uint16_t)(UNIT_SIZE / span->slot_size);
     span->inverse = (uint32_t)(((uint64_t)1 << 32) / span->slot_size) + 1;
@@ -238,9 +236,41 @@ static malloc_span *fresh_span(malloc_heap *heap, unsigned class_index)
     span->touched = 0;
     span->bound = 0;
     span->purged = 0;
-    span->unit = span->base >> UNIT_SHIFT;
     (void)extend(span, 0, MARK_NEVER);
-    own(heap, span);
+}
+
+static malloc_span *fresh_span(malloc_heap *heap, unsigned class_index)
+{
+    malloc_span *span = page_heap_take_unit(heap->pages);
+    if (span != NULL) {
+        span->unit = span->base >> UNIT_SHIFT;
+        span->reach = 0;
+        cut(span, class_index);
+        own(heap, span);
+    }
+    return span;
+}
+
+/* A spare span: best one of the class, whose slots are linked already, else the oldest. */
+static malloc_span *take_spare(malloc_heap *heap, unsigned class_index)
+{
+    if (heap->spare_count == 0) {
+        return NULL;
+    }
+    unsigned found = 0;
+    for (unsigned index = heap->spare_count; index-- > 0;) {
+        if (heap->spares[index]->class_index == class_index) {
+            found = index;
+            break;
+        }
+    }
+    malloc_span *span = heap->spares[found];
+    heap->spare_count--;
+    memmove(&heap->spares[found], &heap->spares[found + 1],
+            (heap->spare_count - found) * sizeof heap->spares[0]);
+    if (span->class_index != class_index) {
+        cut(span, class_index);
+    }
     return span;
 }
 
@@ -261,7 +291,8 @@ void *heap_take(malloc_heap *heap, unsigned class_index)
         if (span != NULL) {
             own(heap, span);
         } else {
-            span = fresh_span(heap, class_index);
+            span = take_spare(heap, class_index);
+            span = span != NULL ? span : fresh_span(heap, class_index);
         }
     }
     if (span == NULL) {
@@ -271,6 +302,7 @@ void *heap_take(malloc_heap *heap, unsigned class_index)
         (void)extend(span, (int32_t)span_used(span), MARK_NEVER);
     }
     span->state = SPAN_CURRENT;
+    span->was_empty = false;
     set_current(heap, class_index, span);
     return take_current(heap, class_index);
 }
@@ -289,6 +321,31 @@ static void release(malloc_heap *heap, malloc_span *span)
     span->unit = UNIT_NONE;
     span->state = SPAN_FREE;
     page_heap_give_unit(span);
+}
+
+/* Keeps an empty span at hand, the oldest one going back for it: a thread whose need goes up and down takes the same
+ * spans again without a word to the page heap. */
+static void spare(malloc_heap *heap, malloc_span *span, uint64_t *slot)
+{
+    if (heap->kind != HEAP_THREAD) {
+        release(heap, span);
+        return;
+    }
+    if (heap->spare_count == SPARE_COUNT) {
+        release(heap, heap->spares[0]);
+        heap->spare_count--;
+        memmove(&heap->spares[0], &heap->spares[1], heap->spare_count * sizeof heap->spares[0]);
+    }
+    span->state = SPAN_SPARE;
+    span_set_head(span, span_word(span, LABEL_EMPTY, (uintptr_t)slot));
+    heap->spares[heap->spare_count++] = span;
+}
+
+static void release_spares(malloc_heap *heap)
+{
+    while (heap->spare_count > 0) {
+        release(heap, heap->spares[--heap->spare_count]);
+    }
 }
 
 /* The list of a full span begins again with one slot. */
@@ -315,12 +372,10 @@ static void give_first(malloc_heap *heap, malloc_span *span, uint64_t *slot)
 
 static void reset_current(malloc_span *span)
 {
-    /* Every slot is free: the span is as good as new, without a look at any of them. */
+    /* It empties again and again: as good as new, without a look at any slot, it reports no more. */
     span->touched = 0;
     span->purged = 0;
-    const uint32_t bound = span->bound;
     (void)extend(span, 0, MARK_NEVER);
-    span->bound = bound;
 }
 
 void heap_give(malloc_heap *heap, malloc_span *span, void *block)
@@ -341,11 +396,14 @@ void heap_give(malloc_heap *heap, malloc_span *span, void *block)
     const int32_t used = (label == 1 ? 1 : span->mark) - 1;
     *slot = head;
     if (used == 0) {
-        if (span->state == SPAN_CURRENT) {
+        if (span->state != SPAN_CURRENT) {
+            span_queue_remove(&heap->partial[span->class_index], span);
+            spare(heap, span, slot);
+        } else if (span->was_empty) {
             reset_current(span);
         } else {
-            span_queue_remove(&heap->partial[span->class_index], span);
-            release(heap, span);
+            span->was_empty = true;
+            span_set_head(span, span_word(span, LABEL_EMPTY, (uintptr_t)slot));
         }
         return;
     }
@@ -491,6 +549,7 @@ void heap_collect(malloc_heap *heap)
 void heap_abandon_all(malloc_heap *heap)
 {
     heap_collect(heap);
+    release_spares(heap);
     for (unsigned index = 0; index < CLASS_COUNT; index++) {
         malloc_span *span = heap->current[index];
         if (span != &nil_span) {
@@ -518,6 +577,7 @@ void heap_abandon_all(malloc_heap *heap)
 
 void heap_release_unused(malloc_heap *heap)
 {
+    release_spares(heap);
     for (unsigned index = 0; index < CLASS_COUNT; index++) {
         malloc_span *span = heap->current[index];
         if (span != &nil_span && span_used(span) == 0) {

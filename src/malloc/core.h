@@ -49,6 +49,9 @@
 #define UNIT_NONE UINTPTR_MAX
 #define MARK_NEVER (-8192) /* a mark that no count of slots in use reaches */
 
+#define LABEL_EMPTY ((uint64_t)0xffff) /* of a head with no slot in use: freeing needs none */
+#define SPARE_COUNT 8                  /* empty spans that a thread keeps at hand */
+
 #define OWN_COUNT 256 /* spans that a thread finds by one look at its table: the low bits of the unit */
 
 typedef struct malloc_heap malloc_heap;
@@ -59,6 +62,7 @@ typedef enum span_state {
     SPAN_FREE = 0, /* the unit belongs to the page heap */
     SPAN_CURRENT,  /* the one that its heap takes slots of this class from; its list is never empty */
     SPAN_PARTIAL,  /* in its heap's queue for the class; has free slots, linked or on purged pages */
+    SPAN_SPARE,    /* no slot is in use; its thread keeps it at hand */
     SPAN_FULL      /* every slot is in use; in its heap's list of full spans */
 } span_state;
 
@@ -81,11 +85,13 @@ typedef struct malloc_span {
     struct malloc_span *previous;
     malloc_chunk *chunk;
     uint64_t since;        /* os_clock_ms when it got its first free slot, or was left to central */
+    uint32_t reach;        /* the largest bound since the unit was taken: bytes that may be resident */
     uint16_t slot_count;   /* that the unit has room for */
     uint16_t touched;      /* slots ever linked: always the first ones */
     uint16_t purged;       /* pages given back; a bit for each; slots that touch one are in no list */
     uint8_t class_index;
-    uint8_t state; /* span_state; relaxed */
+    uint8_t state; /* span_state */
+    bool was_empty; /* once already since it became current */
 } malloc_span;
 
 /* A block that another thread frees travels to its owner through the block itself. */
@@ -114,6 +120,8 @@ struct malloc_heap {
     malloc_span *current[CLASS_COUNT];
     span_queue partial[CLASS_COUNT];
     span_queue full;
+    malloc_span *spares[SPARE_COUNT]; /* thread caches: empty spans, oldest first */
+    unsigned spare_count;
     uint64_t span_count; /* a count */
     struct malloc_heap *next;   /* among idle thread caches, or among first-class heaps */
     struct malloc_heap *previous;
@@ -153,6 +161,9 @@ static inline uint64_t span_end_word(const malloc_span *span, uint64_t label)
 static inline int32_t span_used_at(const malloc_span *span, uint64_t word)
 {
     const uint32_t label = (uint32_t)(word >> LABEL_SHIFT);
+    if (label == LABEL_EMPTY) {
+        return 0;
+    }
     return (int32_t)(label / 2) + ((label & 1) != 0 ? 1 : span->mark);
 }
 

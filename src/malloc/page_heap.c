@@ -478,7 +478,7 @@ void page_heap_give_unit(malloc_span *span)
     os_lock_take(&pages->lock);
     set_entry(pages, span->base, (uintptr_t)chunk | MAP_RUNS);
     const unsigned page = (unsigned)os_page_size();
-    for (unsigned index = 0; index < count && index * page < span->bound; index++) {
+    for (unsigned index = 0; index < count && index * page < span->reach; index++) {
         if ((span->purged >> index & 1) == 0) {
             bits_set(chunk->dirty, start + index, 1);
             bits_clear(chunk->old, start + index, 1);
