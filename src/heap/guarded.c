@@ -331,7 +331,7 @@ static bool prepare_record(tarn_guarded *guarded)
 static void *guarded_alloc(tarn_heap *heap, size_t size, size_t alignment)
 {
     tarn_guarded *guarded = guarded_of(heap);
-    chunk_plan plan;
+    chunk_plan plan = {0};
     const bool is_planned = guarded->mode == TARN_GUARD_PAGES
                                 ? plan_pages(size, alignment, &plan)
                                 : plan_zones(guarded, size, alignment, &plan);

@@ -126,10 +126,10 @@ static inline void heap_watch_resize(const void *heap, const void *old_block, si
     __asan_unpoison_memory_region(new_block, new_size);
 #elif HEAP_WATCH_VALGRIND
     VALGRIND_MEMPOOL_CHANGE(heap, old_block, new_block, new_size);
-    if (old_block == new_block && new_size > old_size) {
-        VALGRIND_MAKE_MEM_UNDEFINED((const char *)old_block + old_size, new_size - old_size);
-    } else if (old_block == new_block) {
-        VALGRIND_MAKE_MEM_NOACCESS((const char *)old_block + new_size, old_size - new_size);
+    if (new_size > old_size) {
+        VALGRIND_MAKE_MEM_UNDEFINED((const char *)new_block + old_size, new_size - old_size);
+    } else {
+        VALGRIND_MAKE_MEM_NOACCESS((const char *)new_block + new_size, old_size - new_size);
     }
 #endif
     (void)heap;
