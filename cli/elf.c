@@ -73,6 +73,8 @@ static bool is_allocator_name(const char *name)
 {
     static const char *const known[] = {"libjemalloc", "libmimalloc", "libtcmalloc",   "libhoard",
                                         "libsnmalloc", "librpmalloc", "libtarn-malloc"};
+    const char *slash = strrchr(name, '/');
+    name = slash != NULL ? slash + 1 : name;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strncmp(name, known[i], strlen(known[i])) == 0) {
             return true;

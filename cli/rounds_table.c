@@ -241,7 +241,7 @@ static void print_agreement(const cli_rounds *rounds)
     for (size_t i = 0; i < rounds->lane_count; i++) {
         agreeing += rounds->lanes[i].count > 0 && cli_lane_agrees(rounds, &rounds->lanes[i]);
     }
-    if (agreeing == rounds->lane_count && agreeing > 1) {
+    if (agreeing == rounds->lane_count && agreeing > 1 && rounds->lanes[0].output.size > 0) {
         fprintf(stderr, "Standard output is the same on all of them (%s).\n",
                 cli_bytes_text(rounds->lanes[0].output.size));
     }
@@ -282,6 +282,9 @@ void cli_rounds_print_table(const cli_rounds *rounds)
         print_comparison(rounds, columns);
     } else {
         print_single(&rounds->lanes[0], columns);
+    }
+    if (rounds->plan->program->unreached != NULL) {
+        fputs("Tarn was not in use: see the warning above.\n", stderr);
     }
 }
 

@@ -3,6 +3,8 @@
 
 #include "cli.h"
 
+#include <string.h>
+
 /*
  *   first column  second  third      header row, strong
  *   --------------------------      rule
@@ -86,14 +88,18 @@ static void print_cell(FILE *file, cli_cell cell, size_t width, bool is_left, si
     const bool coloured = cell.style != CLI_PLAIN && cli_has_colour();
     const char *text = cell.text != NULL ? cell.text : "";
     const size_t padding = width - cli_text_width(text);
-    if (text[0] == '\0') {
+    size_t size = strlen(text);
+    while (size > 0 && text[size - 1] == ' ') {
+        size--;
+    }
+    if (size == 0) {
         *owed += width;
         return;
     }
     print_spaces(file, *owed + (is_left ? 0 : padding));
-    fprintf(file, "%s%s%s", coloured ? style_code(cell.style) : "", text,
+    fprintf(file, "%s%.*s%s", coloured ? style_code(cell.style) : "", (int)size, text,
             coloured ? "\033[0m" : "");
-    *owed = is_left ? padding : 0;
+    *owed = strlen(text) - size + (is_left ? padding : 0);
 }
 
 static void print_rule(FILE *file, size_t width)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+# bash completion for tarn(1)
+
+# The allocators of --compare=LIST: the last one is completed, those before it stay.
+_tarn_compare() {
+    local list=$1 before='' word
+    case $list in
+    *,*) before=${list%,*}, list=${list##*,} ;;
+    esac
+    COMPREPLY=()
+    while IFS= read -r word; do
+        COMPREPLY+=("$before$word")
+    done < <(compgen -W 'all system jemalloc mimalloc tcmalloc' -- "$list"; compgen -f -- "$list")
+    compopt -o nospace
+}
+
+_tarn() {
+    local cur prev words cword
+    _init_completion -n = || return
+
+    if [[ $cword -eq 1 ]]; then
+        mapfile -t COMPREPLY < <(compgen -W 'run help --help --version' -- "$cur")
+        return
+    fi
+    case ${words[1]} in
+    help)
+        mapfile -t COMPREPLY < <(compgen -W 'run' -- "$cur")
+        return
+        ;;
+    run) ;;
+    *) return ;;
+    esac
+
+    # Behind the options stands the program, and that has completions of its own.
+    local i
+    for ((i = 2; i < cword; i++)); do
+        case ${words[i]} in
+        --)
+            _command_offset $((i + 1))
+            return
+            ;;
+        --runs | --warmup) ((i++)) ;;
+        -*) ;;
+        *)
+            _command_offset "$i"
+            return
+            ;;
+        esac
+    done
+    case $prev in
+    --runs | --warmup) return ;;
+    esac
+    case $cur in
+    --compare=*)
+        _tarn_compare "${cur#--compare=}"
+        # readline takes what follows the "=" for a word of its own.
+        [[ $COMP_WORDBREAKS == *=* ]] || COMPREPLY=("${COMPREPLY[@]/#/--compare=}")
+        ;;
+    --json=*)
+        cur=${cur#--json=}
+        _filedir
+        ;;
+    -*)
+        mapfile -t COMPREPLY < <(compgen -W '--compare --compare= --runs --warmup --stats --json --json= --quiet --help --' -- "$cur")
+        [[ ${COMPREPLY[*]} == *= ]] && compopt -o nospace
+        ;;
+    *) _command_offset "$cword" ;;
+    esac
+}
+
+complete -F _tarn tarn
