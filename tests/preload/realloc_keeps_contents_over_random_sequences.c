@@ -3,13 +3,13 @@
 #include "preload_test.h"
 
 #define SLOTS 200
-#define STEPS 60000
+#define STEPS 40000
 
 static size_t random_size(uint64_t *state)
 {
     /* Most small, some across the borders of large and huge. */
     const size_t shift = random_between(state, 0, 99) < 97 ? random_between(state, 0, 16)
-                                                           : random_between(state, 16, 25);
+                                                           : random_between(state, 16, 24);
     return random_between(state, 1, (size_t)1 << shift);
 }
 
