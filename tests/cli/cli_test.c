@@ -198,7 +198,7 @@ static void a_table_is_aligned_and_cut_in_its_first_column_only(void **state)
     assert_string_equal(text, "name         time   n\n"
                               "─────────────────────\n"
                               "ten-lett…  1.5 µs  12\n"
-                              "            7 s\n");
+                              "             7 s\n");
 }
 
 static void write_file(const char *path, const unsigned char *bytes, size_t size)
