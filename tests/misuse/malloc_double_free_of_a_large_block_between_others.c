@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: (double free|not a block) \(malloc, block 0x[0-9a-f]+\) */
+#include "malloc_misuse.h"
+
+int main(void)
+{
+    void *before = need(malloc(100000));
+    void *block = blamed(need(malloc(100000)));
+    void *after = need(malloc(100000));
+    free(block);
+    free(before);
+    free(after);
+    free(hidden(block));
+    return 0;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: double free \(malloc, block 0x[0-9a-f]+\) */
+#include "malloc_misuse.h"
+
+int main(void)
+{
+    void *block = blamed(need(malloc(32768)));
+    void *other = need(malloc(32768));
+    free(block);
+    free(other);
+    free(hidden(block));
+    return 0;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: double free \(malloc, block 0x[0-9a-f]+\) */
+#include "malloc_misuse.h"
+
+int main(void)
+{
+    void *block = blamed(need(malloc(1)));
+    free(need(malloc(1)));
+    free(block);
+    free(hidden(block));
+    return 0;
+}

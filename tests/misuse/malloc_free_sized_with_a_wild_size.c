@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: wrong size in sized free \(malloc, block 0x[0-9a-f]+\) */
+#include "malloc_misuse.h"
+
+int main(void)
+{
+    free_sized(blamed(need(malloc(100))), SIZE_MAX);
+    return 0;
+}

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: not a block \(malloc, block 0x[0-9a-f]+\) */
+#include "malloc_misuse.h"
+
+int main(void)
+{
+    long number = 5;
+    return malloc_usable_size(blamed(&number)) > 100;
+}

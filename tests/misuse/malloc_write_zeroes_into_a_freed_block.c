@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: corrupted free list \(malloc, block 0x[0-9a-f]+\) */
+#include "malloc_misuse.h"
+
+int main(void)
+{
+    char *blocks[50];
+    for (int i = 0; i < 50; i++) {
+        blocks[i] = need(malloc(200));
+    }
+    for (int i = 0; i < 50; i++) {
+        free(blocks[i]);
+    }
+    memset(hidden(blocks[25]), 0, 200);
+    for (int i = 0; i < 100000; i++) {
+        (void)need(malloc(200));
+    }
+    return 0;
+}
