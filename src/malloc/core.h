@@ -39,7 +39,8 @@
 #define CHUNK_SIZE (CHUNK_UNITS * UNIT_SIZE)
 #define CHUNK_PAGES 1024 /* at most; fewer where the kernel's page is larger than 4 KiB */
 #define UNIT_PAGES 16    /* at most, likewise */
-#define LARGE_MAX ((size_t)1 << 20)
+#define PAGE_RUN_MAX ((size_t)1 << 20)  /* a longer run is made of units */
+#define UNIT_RUN_MAX ((size_t)32 << 20) /* a longer block is a mapping of its own */
 #define CACHE_LINE 64
 
 #define LABEL_SHIFT 48
@@ -211,27 +212,29 @@ typedef struct malloc_huge {
     page_heap *pages;
     struct malloc_huge *next;
     struct malloc_huge *previous;
-    unsigned char generation; /* ticks seen while cached */
-    bool clean;               /* reads as zero */
     bool is_live;
 } malloc_huge;
 
-/* One stretch of address space of up to CHUNK_UNITS units. */
+/* Chunks stand on two shelves: those cut at pages, and those cut at units for blocks that need many pages. */
+typedef enum shelf { SHELF_PAGES, SHELF_UNITS, SHELF_COUNT } shelf;
+
+/* One stretch of address space of at most CHUNK_PAGES grains, which are pages or units by its shelf. */
 struct malloc_chunk {
     page_heap *pages;
     uintptr_t base;
-    unsigned unit_count;
-    unsigned page_count;
-    unsigned longest;    /* pages of the longest free run */
-    uint64_t free_units; /* a bit for each wholly free unit */
+    shelf shelf;
+    unsigned grain_shift; /* log2 of a grain's bytes */
+    unsigned grain_count;
+    unsigned longest;    /* grains of the longest free run */
+    uint64_t free_units; /* on the shelf of pages: a bit for each wholly free unit */
     malloc_chunk *next_all, *previous_all;
     malloc_chunk *next_unit, *previous_unit; /* while free_units is not 0 */
     malloc_chunk *next_run, *previous_run;   /* while longest is not 0 */
-    /* A bit for each page. Dirty: perhaps resident; counted only while free. Old: already so at the last tick. */
+    /* A bit for each grain. Dirty: perhaps resident; counted only while free. Old: already so at the last tick. */
     uint64_t free[CHUNK_PAGES / 64];
     uint64_t dirty[CHUNK_PAGES / 64];
     uint64_t old[CHUNK_PAGES / 64];
-    uint16_t run[CHUNK_PAGES]; /* pages of the live run that starts here, or 0 */
+    uint16_t run[CHUNK_PAGES]; /* grains of the live run that starts here, or 0 */
     malloc_span spans[CHUNK_UNITS];
 };
 
@@ -241,15 +244,12 @@ struct page_heap {
     malloc_heap *heap;         /* a first-class heap's; NULL for the process's own */
     malloc_chunk *all;         /* every chunk */
     malloc_chunk *units;       /* those with a free unit */
-    malloc_chunk *runs[11];    /* those with a free run, by the log2 of the longest in pages */
+    malloc_chunk *runs[SHELF_COUNT][11]; /* those with a free run, by the log2 of the longest in grains */
     malloc_chunk *spare_books; /* books of chunks that were unmapped */
     malloc_huge *spare_huge;
     malloc_huge *live_huge;
-    malloc_huge *cached_huge;   /* freed and kept for a while, newest first */
-    size_t cached_bytes; /* in them */
-    unsigned cached_count;
-    unsigned next_units; /* units of the next chunk */
-    size_t large_max;    /* bytes of the longest run; longer blocks are mappings of their own */
+    unsigned next_units[SHELF_COUNT]; /* units of the next chunk */
+    size_t run_max[SHELF_COUNT];      /* bytes of the longest run; blocks past both are mappings of their own */
     tarn_memory confined;   /* when start is not NULL: the only memory there is */
     size_t confined_used;   /* bytes of it taken for books */
     uintptr_t *entries;     /* confined: what map_get would say, for each unit of it */
@@ -289,8 +289,8 @@ bool page_heap_is_free(uintptr_t entry, uintptr_t block);
 
 /* Makes the block `size` bytes where it stands, or says no. */
 bool page_heap_resize(uintptr_t entry, uintptr_t block, size_t size);
-/* Moves a huge block's pages to a larger mapping; NULL when it cannot. */
-void *page_heap_move(uintptr_t entry, size_t size);
+/* Moves the block's pages, not its bytes, to where `size` bytes have room; NULL when it cannot. */
+void *page_heap_move(uintptr_t entry, uintptr_t block, size_t size);
 
 /* Gives back to the kernel what was freed two ticks ago (all: everything now). Returns bytes. */
 size_t page_heap_purge(page_heap *pages, bool all);

@@ -182,8 +182,8 @@ static void *own_move(tarn_heap *interface, void *block, size_t old_size, size_t
     void *moved = NULL;
     os_lock_take(&own->heap.lock);
     (void)checked_room(own, entry, block, old_size);
-    if (!is_span_entry(entry) && (entry & 3) == MAP_HUGE && alignment <= UNIT_SIZE) {
-        moved = page_heap_move(entry, new_size);
+    if (!is_span_entry(entry) && alignment <= UNIT_SIZE) {
+        moved = page_heap_move(entry, (uintptr_t)block, new_size);
     }
     if (moved != NULL) {
         own->heap.live -= old_size < own->heap.live ? old_size : own->heap.live;
@@ -355,8 +355,10 @@ static own_heap *make(const tarn_malloc_options *options)
     }
     if (own != NULL) {
         init(own, options);
-        own->pages.next_units = OWN_FIRST_UNITS;
-        own->pages.large_max = LARGE_MAX;
+        own->pages.next_units[SHELF_PAGES] = OWN_FIRST_UNITS;
+        own->pages.next_units[SHELF_UNITS] = CHUNK_UNITS;
+        own->pages.run_max[SHELF_PAGES] = PAGE_RUN_MAX;
+        own->pages.run_max[SHELF_UNITS] = UNIT_RUN_MAX;
     }
     return own;
 }
@@ -391,8 +393,8 @@ static own_heap *make_confined(const tarn_malloc_options *options)
     pages->entries = (uintptr_t *)entries;
     pages->first_unit = first_unit;
     pages->confined_units = (end - first_unit) / UNIT_SIZE;
-    pages->next_units = CHUNK_UNITS;
-    pages->large_max = CHUNK_SIZE;
+    pages->next_units[SHELF_PAGES] = CHUNK_UNITS;
+    pages->run_max[SHELF_PAGES] = CHUNK_SIZE;
     for (size_t index = 0; index < records; index++) {
         malloc_huge *record = (malloc_huge *)first_record + index;
         record->next = pages->spare_huge;
@@ -529,7 +531,9 @@ static void *process_move(tarn_heap *interface, void *block, size_t old_size, si
     (void)interface;
     (void)old_size;
     const uintptr_t entry = map_get((uintptr_t)block);
-    return (entry & 3) == MAP_HUGE && alignment <= UNIT_SIZE ? page_heap_move(entry, new_size) : NULL;
+    return !is_span_entry(entry) && entry != 0 && alignment <= UNIT_SIZE
+               ? page_heap_move(entry, (uintptr_t)block, new_size)
+               : NULL;
 }
 
 static size_t process_trim(tarn_heap *interface)

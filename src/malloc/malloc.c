@@ -282,8 +282,8 @@ void *tarn_realloc(void *block, size_t size)
     if (size > SMALL_MAX && page_heap_resize(entry, (uintptr_t)block, size)) {
         return block;
     }
-    if ((entry & 3) == MAP_HUGE && size > room) {
-        void *moved = page_heap_move(entry, size);
+    if (size > room) {
+        void *moved = page_heap_move(entry, (uintptr_t)block, size);
         if (moved != NULL) {
             return moved;
         }

@@ -20,14 +20,12 @@
  */
 
 #define FIRST_CHUNK_UNITS 16
-#define FIRST_OWN_CHUNK_UNITS 4
-#define CACHED_COUNT_MAX 64
-#define CACHED_BYTES_MAX ((size_t)64 << 20)
 #define NEAR_CHUNKS 8 /* chunks looked at whose longest run may or may not be long enough */
 
-page_heap process_pages = {.next_units = FIRST_CHUNK_UNITS, .large_max = LARGE_MAX};
+page_heap process_pages = {.next_units = {FIRST_CHUNK_UNITS, CHUNK_UNITS},
+                           .run_max = {PAGE_RUN_MAX, UNIT_RUN_MAX}};
 
-/* ---- bits of pages ---- */
+/* ---- bits of grains ---- */
 
 static void bits_set(uint64_t *bits, unsigned start, unsigned count)
 {
@@ -97,7 +95,7 @@ static unsigned longest_run(const malloc_chunk *chunk)
     unsigned longest = 0;
     unsigned start = 0;
     unsigned length = 0;
-    for (unsigned from = 0; (length = bits_run(chunk->free, chunk->page_count, from, &start)) > 0;
+    for (unsigned from = 0; (length = bits_run(chunk->free, chunk->grain_count, from, &start)) > 0;
          from = start + length) {
         longest = length > longest ? length : longest;
     }
@@ -111,9 +109,14 @@ static unsigned unit_pages(void)
     return (unsigned)(UNIT_SIZE / os_page_size());
 }
 
-static unsigned pages_in(size_t size)
+static size_t grain_size(const malloc_chunk *chunk)
 {
-    return (unsigned)(size / os_page_size());
+    return (size_t)1 << chunk->grain_shift;
+}
+
+static unsigned unit_count(const malloc_chunk *chunk)
+{
+    return (unsigned)((size_t)chunk->grain_count << chunk->grain_shift >> UNIT_SHIFT);
 }
 
 static bool unit_is_free(const malloc_chunk *chunk, unsigned unit)
@@ -154,13 +157,13 @@ static void unlink_run(malloc_chunk *chunk)
     if (chunk->previous_run != NULL) {
         chunk->previous_run->next_run = chunk->next_run;
     } else {
-        chunk->pages->runs[base_log2_floor(chunk->longest)] = chunk->next_run;
+        chunk->pages->runs[chunk->shelf][base_log2_floor(chunk->longest)] = chunk->next_run;
     }
 }
 
 static void link_run(malloc_chunk *chunk)
 {
-    struct malloc_chunk **first = &chunk->pages->runs[base_log2_floor(chunk->longest)];
+    struct malloc_chunk **first = &chunk->pages->runs[chunk->shelf][base_log2_floor(chunk->longest)];
     chunk->previous_run = NULL;
     chunk->next_run = *first;
     if (chunk->next_run != NULL) {
@@ -169,20 +172,27 @@ static void link_run(malloc_chunk *chunk)
     *first = chunk;
 }
 
-/* Brings units and lists up to date after the free bits of [start, start + count) changed. */
-static void refresh(malloc_chunk *chunk, unsigned start, unsigned count)
+static void refresh_units(malloc_chunk *chunk, unsigned start, unsigned count)
 {
-    const uint64_t units_before = chunk->free_units;
+    const uint64_t before = chunk->free_units;
     const unsigned pages = unit_pages();
     for (unsigned unit = start / pages; unit <= (start + count - 1) / pages; unit++) {
         const uint64_t bit = (uint64_t)1 << unit;
-        chunk->free_units = unit_is_free(chunk, unit) ? chunk->free_units | bit
-                                                      : chunk->free_units & ~bit;
+        chunk->free_units =
+            unit_is_free(chunk, unit) ? chunk->free_units | bit : chunk->free_units & ~bit;
     }
-    if (units_before == 0 && chunk->free_units != 0) {
+    if (before == 0 && chunk->free_units != 0) {
         link_unit(chunk);
-    } else if (units_before != 0 && chunk->free_units == 0) {
+    } else if (before != 0 && chunk->free_units == 0) {
         unlink_unit(chunk);
+    }
+}
+
+/* Brings units and lists up to date after the free bits of [start, start + count) changed. */
+static void refresh(malloc_chunk *chunk, unsigned start, unsigned count)
+{
+    if (chunk->shelf == SHELF_PAGES) {
+        refresh_units(chunk, start, count);
     }
     const unsigned longest = longest_run(chunk);
     const bool moves = longest == 0 || chunk->longest == 0 ||
@@ -206,14 +216,14 @@ static void add_dirty(page_heap *pages, size_t size)
 static void take_pages(malloc_chunk *chunk, unsigned start, unsigned count)
 {
     bits_clear(chunk->free, start, count);
-    add_dirty(chunk->pages, (size_t)0 - bits_count(chunk->dirty, start, count) * os_page_size());
+    add_dirty(chunk->pages, (size_t)0 - (bits_count(chunk->dirty, start, count) * grain_size(chunk)));
     refresh(chunk, start, count);
 }
 
 static void give_pages(malloc_chunk *chunk, unsigned start, unsigned count)
 {
     bits_set(chunk->free, start, count);
-    add_dirty(chunk->pages, bits_count(chunk->dirty, start, count) * os_page_size());
+    add_dirty(chunk->pages, bits_count(chunk->dirty, start, count) * grain_size(chunk));
     refresh(chunk, start, count);
 }
 
@@ -385,17 +395,13 @@ static malloc_chunk *take_books(page_heap *pages)
 }
 
 /* A new chunk with at least `units` units, all free; NULL when there is no memory. */
-static malloc_chunk *grow(page_heap *pages, unsigned units)
+static malloc_chunk *grow(page_heap *pages, shelf shelf, unsigned units)
 {
     malloc_chunk *chunk = take_books(pages);
     if (chunk == NULL) {
         return NULL;
     }
-    unsigned count = pages->next_units;
-    if (count < FIRST_OWN_CHUNK_UNITS) {
-        count = FIRST_OWN_CHUNK_UNITS;
-    }
-    count = count < units ? units : count;
+    unsigned count = pages->next_units[shelf] < units ? units : pages->next_units[shelf];
     uintptr_t base = 0;
     while ((base = map_more(pages, count * UNIT_SIZE, UNIT_SIZE)) == 0 && count > units) {
         count = count / 2 > units ? count / 2 : units;
@@ -405,25 +411,30 @@ static malloc_chunk *grow(page_heap *pages, unsigned units)
         pages->spare_books = chunk;
         return NULL;
     }
-    pages->next_units = pages->next_units * 2 < CHUNK_UNITS ? pages->next_units * 2 : CHUNK_UNITS;
+    const unsigned most = shelf == SHELF_PAGES ? CHUNK_UNITS : CHUNK_PAGES;
+    const unsigned twice = 2 * pages->next_units[shelf];
+    pages->next_units[shelf] = twice < most ? twice : most;
     chunk->pages = pages;
     chunk->base = base;
-    chunk->unit_count = count;
-    chunk->page_count = count * unit_pages();
+    chunk->shelf = shelf;
+    chunk->grain_shift = shelf == SHELF_PAGES ? base_log2_floor(os_page_size()) : UNIT_SHIFT;
+    chunk->grain_count = (unsigned)(count * UNIT_SIZE >> chunk->grain_shift);
     chunk->longest = 0;
     chunk->free_units = 0;
     memset(chunk->free, 0, sizeof chunk->free);
     memset(chunk->dirty, 0, sizeof chunk->dirty);
     memset(chunk->old, 0, sizeof chunk->old);
     if (pages->confined.start != NULL) {
-        bits_set(chunk->dirty, 0, chunk->page_count); /* the caller's memory holds anything */
+        bits_set(chunk->dirty, 0, chunk->grain_count); /* the caller's memory holds anything */
     }
     for (unsigned unit = 0; unit < count; unit++) {
-        malloc_span *span = &chunk->spans[unit];
-        span->unit = UNIT_NONE;
-        span->base = base + unit * UNIT_SIZE;
-        span->chunk = chunk;
-        set_entry(pages, span->base, (uintptr_t)chunk | MAP_RUNS);
+        set_entry(pages, base + unit * UNIT_SIZE, (uintptr_t)chunk | MAP_RUNS);
+        if (shelf == SHELF_PAGES) {
+            malloc_span *span = &chunk->spans[unit];
+            span->unit = UNIT_NONE;
+            span->base = base + unit * UNIT_SIZE;
+            span->chunk = chunk;
+        }
     }
     chunk->previous_all = NULL;
     chunk->next_all = pages->all;
@@ -431,7 +442,7 @@ static malloc_chunk *grow(page_heap *pages, unsigned units)
         chunk->next_all->previous_all = chunk;
     }
     pages->all = chunk;
-    give_pages(chunk, 0, chunk->page_count);
+    give_pages(chunk, 0, chunk->grain_count);
     return chunk;
 }
 
@@ -457,7 +468,7 @@ malloc_span *page_heap_take_unit(page_heap *pages)
     malloc_span *span = NULL;
     os_lock_take(&pages->lock);
     malloc_chunk *chunk = pages->units;
-    if (within_limit(pages, UNIT_SIZE) && (chunk != NULL || (chunk = grow(pages, 1)) != NULL)) {
+    if (within_limit(pages, UNIT_SIZE) && (chunk != NULL || (chunk = grow(pages, SHELF_PAGES, 1)) != NULL)) {
         /* Resident pages first: the lowest unit is the one most likely to have been used. */
         const unsigned unit = base_ctz(chunk->free_units);
         take_pages(chunk, unit * unit_pages(), unit_pages());
@@ -497,7 +508,7 @@ static bool fit(const malloc_chunk *chunk, unsigned count, unsigned align, unsig
     unsigned best = UINT32_MAX;
     unsigned start = 0;
     unsigned length = 0;
-    for (unsigned from = 0; (length = bits_run(chunk->free, chunk->page_count, from, &start)) > 0;
+    for (unsigned from = 0; (length = bits_run(chunk->free, chunk->grain_count, from, &start)) > 0;
          from = start + length) {
         if (length < count || length > best) {
             continue;
@@ -511,47 +522,47 @@ static bool fit(const malloc_chunk *chunk, unsigned count, unsigned align, unsig
     return best != UINT32_MAX;
 }
 
-static malloc_chunk *find_run(page_heap *pages, unsigned count, unsigned align, unsigned *found)
+static malloc_chunk *find_run(page_heap *pages, shelf shelf, unsigned count, unsigned align,
+                              unsigned *found)
 {
-    unsigned tries = NEAR_CHUNKS;
     for (unsigned power = base_log2_floor(count); power < 11; power++) {
-        for (malloc_chunk *chunk = pages->runs[power]; chunk != NULL; chunk = chunk->next_run) {
+        /* Chunks of the first power may or may not be long enough: a few are tried. */
+        unsigned tries = NEAR_CHUNKS;
+        malloc_chunk *chunk = pages->runs[shelf][power];
+        for (; chunk != NULL && tries > 0; chunk = chunk->next_run, tries--) {
             if (chunk->longest >= count && fit(chunk, count, align, found)) {
                 return chunk;
             }
-            if (--tries == 0) {
-                tries = NEAR_CHUNKS;
-                break;
-            }
         }
     }
-    /* Chunks start at a unit, so no run asks for an alignment that costs it pages. */
-    malloc_chunk *chunk = grow(pages, (count + unit_pages() - 1) / unit_pages());
+    const unsigned in_unit = shelf == SHELF_PAGES ? unit_pages() : 1;
+    malloc_chunk *chunk = grow(pages, shelf, (count + in_unit - 1) / in_unit);
     return chunk != NULL && fit(chunk, count, align, found) ? chunk : NULL;
 }
 
-static void *take_run(page_heap *pages, size_t size, size_t alignment, bool *clean)
+static void *take_run(page_heap *pages, shelf shelf, size_t size, size_t alignment, bool *clean)
 {
-    const unsigned count = pages_in(size);
-    const unsigned align = alignment > os_page_size() ? pages_in(alignment) : 1;
+    const size_t grain = shelf == SHELF_PAGES ? os_page_size() : UNIT_SIZE;
+    const unsigned count = (unsigned)((size + grain - 1) / grain);
+    const unsigned align = alignment > grain ? (unsigned)(alignment / grain) : 1;
     unsigned start = 0;
-    malloc_chunk *chunk = find_run(pages, count, align, &start);
+    malloc_chunk *chunk = find_run(pages, shelf, count, align, &start);
     if (chunk == NULL) {
         return NULL;
     }
     *clean = bits_count(chunk->dirty, start, count) == 0;
     take_pages(chunk, start, count);
     chunk->run[start] = (uint16_t)count;
-    pages->large_bytes += size;
+    pages->large_bytes += count * grain;
     pages->large_count++;
-    return (void *)(chunk->base + (size_t)start * os_page_size());
+    return (void *)(chunk->base + start * grain);
 }
 
 static void give_run(malloc_chunk *chunk, unsigned start)
 {
     page_heap *pages = chunk->pages;
     const unsigned count = chunk->run[start];
-    const size_t size = count * os_page_size();
+    const size_t size = count * grain_size(chunk);
     chunk->run[start] = 0;
     bits_set(chunk->dirty, start, count);
     bits_clear(chunk->old, start, count);
@@ -585,81 +596,26 @@ static void unlink_huge(malloc_huge **first, malloc_huge *record)
     }
 }
 
-static void uncache(page_heap *pages, malloc_huge *record)
-{
-    unlink_huge(&pages->cached_huge, record);
-    pages->cached_bytes -= record->size;
-    pages->cached_count--;
-    if (!record->clean) {
-        add_dirty(pages, (size_t)0 - record->size);
-    }
-}
-
-static void drop_cached(page_heap *pages, malloc_huge *record)
-{
-    uncache(pages, record);
-    map_less(pages, record->start, record->size);
-    spare_record(pages, record);
-}
-
-static void drop_oldest_cached(page_heap *pages)
-{
-    malloc_huge *record = pages->cached_huge;
-    while (record->next != NULL) {
-        record = record->next;
-    }
-    drop_cached(pages, record);
-}
-
-/* A cached mapping of at least `size` and at most an eighth more. */
-static malloc_huge *reuse_cached(page_heap *pages, size_t size, size_t alignment)
-{
-    malloc_huge *best = NULL;
-    for (malloc_huge *record = pages->cached_huge; record != NULL; record = record->next) {
-        if (record->size >= size && (best == NULL || record->size < best->size) &&
-            (record->start & (alignment - 1)) == 0) {
-            best = record;
-        }
-    }
-    if (best == NULL || best->size - size > size / 8) {
-        return NULL;
-    }
-    uncache(pages, best);
-    return best;
-}
-
 static void *take_huge(page_heap *pages, size_t size, size_t alignment, bool *clean)
 {
-    if (alignment < UNIT_SIZE) {
-        alignment = UNIT_SIZE;
-    }
     if (pages->confined.start != NULL) {
         size = base_align_up(size, UNIT_SIZE);
     }
-    malloc_huge *record = reuse_cached(pages, size, alignment);
-    if (record != NULL) {
-        *clean = record->clean;
-    } else {
-        record = take_record(pages);
-        if (record == NULL) {
-            return NULL;
-        }
-        while ((record->start = map_more(pages, size, alignment)) == 0) {
-            if (pages->cached_huge == NULL) {
-                record->start = 0;
-                spare_record(pages, record);
-                return NULL;
-            }
-            drop_oldest_cached(pages);
-        }
-        record->size = size;
-        *clean = pages->confined.start == NULL;
+    malloc_huge *record = take_record(pages);
+    if (record == NULL) {
+        return NULL;
     }
-    record->clean = *clean;
+    record->start = map_more(pages, size, alignment < UNIT_SIZE ? UNIT_SIZE : alignment);
+    if (record->start == 0) {
+        spare_record(pages, record);
+        return NULL;
+    }
+    record->size = size;
     record->is_live = true;
+    *clean = pages->confined.start == NULL;
     link_huge(&pages->live_huge, record);
     set_entry(pages, record->start, (uintptr_t)record | MAP_HUGE);
-    pages->huge_bytes += record->size;
+    pages->huge_bytes += size;
     pages->huge_count++;
     return (void *)record->start;
 }
@@ -676,21 +632,8 @@ static void give_huge(page_heap *pages, malloc_huge *record)
 {
     forget_huge(pages, record);
     pages->footprint -= record->size;
-    if (pages->confined.start != NULL || record->size > CACHED_BYTES_MAX / 2 || malloc_conf.decay_ms == 0) {
-        map_less(pages, record->start, record->size);
-        spare_record(pages, record);
-        return;
-    }
-    while (pages->cached_huge != NULL && (pages->cached_count >= CACHED_COUNT_MAX ||
-                                          pages->cached_bytes + record->size > CACHED_BYTES_MAX)) {
-        drop_oldest_cached(pages);
-    }
-    record->generation = 0;
-    record->clean = false;
-    link_huge(&pages->cached_huge, record);
-    pages->cached_bytes += record->size;
-    pages->cached_count++;
-    add_dirty(pages, record->size);
+    map_less(pages, record->start, record->size);
+    spare_record(pages, record);
 }
 
 /* ---- the front ---- */
@@ -701,8 +644,13 @@ void *page_heap_take(page_heap *pages, size_t size, size_t alignment, bool *clea
     void *block = NULL;
     os_lock_take(&pages->lock);
     if (within_limit(pages, size)) {
-        block = size <= pages->large_max && alignment <= UNIT_SIZE ? take_run(pages, size, alignment, clean)
-                                                            : take_huge(pages, size, alignment, clean);
+        if (size <= pages->run_max[SHELF_PAGES] && alignment <= UNIT_SIZE) {
+            block = take_run(pages, SHELF_PAGES, size, alignment, clean);
+        } else if (size <= pages->run_max[SHELF_UNITS] && alignment <= UNIT_SIZE) {
+            block = take_run(pages, SHELF_UNITS, size, alignment, clean);
+        } else {
+            block = take_huge(pages, size, alignment, clean);
+        }
     }
     if (block != NULL) {
         const uintptr_t entry = get_entry(pages, (uintptr_t)block);
@@ -724,7 +672,7 @@ static malloc_huge *huge_of(uintptr_t entry)
 
 static unsigned page_of(const malloc_chunk *chunk, uintptr_t block)
 {
-    return (unsigned)((block - chunk->base) / os_page_size());
+    return (unsigned)((block - chunk->base) >> chunk->grain_shift);
 }
 
 page_heap *page_heap_of(uintptr_t entry)
@@ -738,7 +686,7 @@ bool page_heap_is_block(uintptr_t entry, uintptr_t block)
         return huge_of(entry)->start == block && huge_of(entry)->is_live;
     }
     const malloc_chunk *chunk = chunk_of(entry);
-    return (block & (os_page_size() - 1)) == 0 && chunk->run[page_of(chunk, block)] != 0;
+    return (block & (grain_size(chunk) - 1)) == 0 && chunk->run[page_of(chunk, block)] != 0;
 }
 
 size_t page_heap_size(uintptr_t entry, uintptr_t block)
@@ -747,7 +695,7 @@ size_t page_heap_size(uintptr_t entry, uintptr_t block)
         return huge_of(entry)->size;
     }
     const malloc_chunk *chunk = chunk_of(entry);
-    return chunk->run[page_of(chunk, block)] * os_page_size();
+    return (size_t)chunk->run[page_of(chunk, block)] << chunk->grain_shift;
 }
 
 bool page_heap_give(uintptr_t entry, uintptr_t block)
@@ -771,7 +719,7 @@ static bool resize_run(malloc_chunk *chunk, unsigned start, unsigned count)
 {
     page_heap *pages = chunk->pages;
     const unsigned before = chunk->run[start];
-    const size_t page = os_page_size();
+    const size_t page = grain_size(chunk);
     if (count < before) {
         chunk->run[start] = (uint16_t)count;
         bits_set(chunk->dirty, start + count, before - count);
@@ -780,7 +728,7 @@ static bool resize_run(malloc_chunk *chunk, unsigned start, unsigned count)
         give_pages(chunk, start + count, before - count);
     } else if (count > before) {
         const unsigned more = count - before;
-        if (start + count > chunk->page_count ||
+        if (start + count > chunk->grain_count ||
             bits_count(chunk->free, start + before, more) != more ||
             !within_limit(pages, more * page)) {
             return false;
@@ -824,6 +772,14 @@ static bool resize_huge(page_heap *pages, malloc_huge *record, size_t size)
     return true;
 }
 
+/* A run stays on its shelf as long as its size belongs there. */
+static bool belongs(const malloc_chunk *chunk, size_t size)
+{
+    const size_t *most = chunk->pages->run_max;
+    return chunk->shelf == SHELF_PAGES ? size > SMALL_MAX && size <= most[SHELF_PAGES]
+                                       : size > most[SHELF_PAGES] && size <= most[SHELF_UNITS];
+}
+
 bool page_heap_resize(uintptr_t entry, uintptr_t block, size_t size)
 {
     page_heap *pages = page_heap_of(entry);
@@ -831,44 +787,90 @@ bool page_heap_resize(uintptr_t entry, uintptr_t block, size_t size)
     bool done = false;
     os_lock_take(&pages->lock);
     if ((entry & 3) == MAP_HUGE) {
-        done = size > pages->large_max && resize_huge(pages, huge_of(entry), size);
-    } else if (size <= pages->large_max && size > SMALL_MAX) {
-        done = resize_run(chunk_of(entry), page_of(chunk_of(entry), block), pages_in(size));
+        done = size > pages->run_max[SHELF_UNITS] && resize_huge(pages, huge_of(entry), size);
+    } else {
+        malloc_chunk *chunk = chunk_of(entry);
+        done = belongs(chunk, size) &&
+               resize_run(chunk, page_of(chunk, block),
+                          (unsigned)((size + grain_size(chunk) - 1) >> chunk->grain_shift));
     }
     os_lock_release(&pages->lock);
     return done;
 }
 
-void *page_heap_move(uintptr_t entry, size_t size)
+static void *move_huge(page_heap *pages, malloc_huge *record, size_t size)
 {
-    malloc_huge *record = huge_of(entry);
-    page_heap *pages = record->pages;
+    const size_t before = record->size;
+    const size_t more = size - before;
+    if (pages->heap == NULL && pages->limit != 0 && pages->mapped + more > pages->limit) {
+        return NULL;
+    }
+    void *moved = os_pages_remap((void *)record->start, before, size, UNIT_SIZE);
+    if (moved == NULL) {
+        return NULL;
+    }
+    set_entry(pages, record->start, 0);
+    record->start = (uintptr_t)moved;
+    if (!map_reserve(record->start, size)) {
+        /* No books for the new place: the pages go back to where they were. That range is free, and so are its books. */
+        moved = os_pages_remap(moved, size, before, UNIT_SIZE);
+        record->start = (uintptr_t)moved;
+        set_entry(pages, record->start, (uintptr_t)record | MAP_HUGE);
+        return NULL;
+    }
+    record->size = size;
+    set_entry(pages, record->start, (uintptr_t)record | MAP_HUGE);
+    pages->mapped += more;
+    if (pages->mapped > pages->peak_mapped) {
+        pages->peak_mapped = pages->mapped;
+    }
+    add_footprint(pages, more);
+    pages->huge_bytes += more;
+    return moved;
+}
+
+/* The pages of a run of units move into a longer one, or into a mapping of their own; the hole they leave is clean. */
+static void *move_run(page_heap *pages, malloc_chunk *chunk, unsigned start, size_t size)
+{
+    const size_t before = (size_t)chunk->run[start] << chunk->grain_shift;
+    unsigned char *old = (unsigned char *)(chunk->base + ((size_t)start << chunk->grain_shift));
+    bool clean = false;
+    void *moved = size <= pages->run_max[SHELF_UNITS]
+                      ? take_run(pages, SHELF_UNITS, size, UNIT_SIZE, &clean)
+                      : take_huge(pages, size, UNIT_SIZE, &clean);
+    if (moved == NULL) {
+        return NULL;
+    }
+    const uintptr_t entry = get_entry(pages, (uintptr_t)moved);
+    add_footprint(pages, page_heap_size(entry, (uintptr_t)moved));
+    if (!os_pages_move(old, moved, before)) {
+        if ((entry & 3) == MAP_HUGE) {
+            give_huge(pages, huge_of(entry));
+        } else {
+            give_run(chunk_of(entry), page_of(chunk_of(entry), (uintptr_t)moved));
+        }
+        return NULL;
+    }
+    const unsigned count = chunk->run[start];
+    give_run(chunk, start);
+    /* Nothing is resident where the pages were. */
+    add_dirty(pages, (size_t)0 - before);
+    bits_clear(chunk->dirty, start, count);
+    return moved;
+}
+
+void *page_heap_move(uintptr_t entry, uintptr_t block, size_t size)
+{
+    page_heap *pages = page_heap_of(entry);
     size = base_align_up(size, os_page_size());
     void *moved = NULL;
     os_lock_take(&pages->lock);
-    const size_t more = size > record->size ? size - record->size : 0;
-    if ((entry & 3) == MAP_HUGE && pages->confined.start == NULL && more > 0 &&
-        within_limit(pages, more) &&
-        (pages->heap != NULL || pages->limit == 0 || pages->mapped + more <= pages->limit)) {
-        const size_t before = record->size;
-        moved = os_pages_remap((void *)record->start, before, size, UNIT_SIZE);
-        if (moved != NULL && !map_reserve((uintptr_t)moved, size)) {
-            /* No books for the new place: the pages go back to where they were, which is still free. */
-            void *back = os_pages_remap(moved, size, before, UNIT_SIZE);
-            (void)back;
-            moved = NULL;
-        }
-        if (moved != NULL) {
-            set_entry(pages, record->start, 0);
-            record->start = (uintptr_t)moved;
-            record->size = size;
-            set_entry(pages, record->start, (uintptr_t)record | MAP_HUGE);
-            pages->mapped += more;
-            if (pages->mapped > pages->peak_mapped) {
-                pages->peak_mapped = pages->mapped;
-            }
-            add_footprint(pages, more);
-            pages->huge_bytes += more;
+    const size_t before = page_heap_size(entry, block);
+    if (pages->confined.start == NULL && size > before && within_limit(pages, size - before)) {
+        if ((entry & 3) == MAP_HUGE) {
+            moved = move_huge(pages, huge_of(entry), size);
+        } else if (chunk_of(entry)->shelf == SHELF_UNITS && within_limit(pages, size)) {
+            moved = move_run(pages, chunk_of(entry), page_of(chunk_of(entry), block), size);
         }
     }
     os_lock_release(&pages->lock);
@@ -881,7 +883,7 @@ void *page_heap_move(uintptr_t entry, size_t size)
 static void drop_chunk(malloc_chunk *chunk)
 {
     page_heap *pages = chunk->pages;
-    take_pages(chunk, 0, chunk->page_count);
+    take_pages(chunk, 0, chunk->grain_count);
     if (chunk->next_all != NULL) {
         chunk->next_all->previous_all = chunk->previous_all;
     }
@@ -890,10 +892,10 @@ static void drop_chunk(malloc_chunk *chunk)
     } else {
         pages->all = chunk->next_all;
     }
-    for (unsigned unit = 0; unit < chunk->unit_count; unit++) {
+    for (unsigned unit = 0; unit < unit_count(chunk); unit++) {
         set_entry(pages, chunk->base + unit * UNIT_SIZE, 0);
     }
-    map_less(pages, chunk->base, chunk->unit_count * UNIT_SIZE);
+    map_less(pages, chunk->base, unit_count(chunk) * UNIT_SIZE);
     chunk->next_all = pages->spare_books;
     pages->spare_books = chunk;
 }
@@ -902,7 +904,7 @@ static void drop_chunk(malloc_chunk *chunk)
 static size_t purge_chunk(malloc_chunk *chunk, bool all)
 {
     page_heap *pages = chunk->pages;
-    const size_t page = os_page_size();
+    const size_t page = grain_size(chunk);
     uint64_t due[CHUNK_PAGES / 64];
     unsigned count = 0;
     for (unsigned word = 0; word < CHUNK_PAGES / 64; word++) {
@@ -916,12 +918,12 @@ static size_t purge_chunk(malloc_chunk *chunk, bool all)
         return 0;
     }
     add_dirty(pages, (size_t)0 - count * page);
-    refresh(chunk, 0, chunk->page_count);
+    refresh(chunk, 0, chunk->grain_count);
     os_lock_release(&pages->lock);
     unsigned start = 0;
     unsigned length = 0;
     bool purged = true;
-    for (unsigned from = 0; (length = bits_run(due, chunk->page_count, from, &start)) > 0;
+    for (unsigned from = 0; (length = bits_run(due, chunk->grain_count, from, &start)) > 0;
          from = start + length) {
         purged &= os_pages_purge((void *)(chunk->base + start * page), length * page);
     }
@@ -936,7 +938,7 @@ static size_t purge_chunk(malloc_chunk *chunk, bool all)
     if (!purged) {
         add_dirty(pages, count * page);
     }
-    refresh(chunk, 0, chunk->page_count);
+    refresh(chunk, 0, chunk->grain_count);
     pages->purges++;
     pages->purged += purged ? count * page : 0;
     return purged ? count * page : 0;
@@ -953,19 +955,10 @@ size_t page_heap_purge(page_heap *pages, bool all)
     for (malloc_chunk *chunk = pages->all, *next = NULL; chunk != NULL; chunk = next) {
         given += purge_chunk(chunk, all);
         next = chunk->next_all;
-        const bool is_unused = bits_count(chunk->free, 0, chunk->page_count) == chunk->page_count;
-        const bool is_clean = bits_count(chunk->dirty, 0, chunk->page_count) == 0;
+        const bool is_unused = bits_count(chunk->free, 0, chunk->grain_count) == chunk->grain_count;
+        const bool is_clean = bits_count(chunk->dirty, 0, chunk->grain_count) == 0;
         if (is_unused && is_clean && (next != NULL || chunk->previous_all != NULL || all)) {
             drop_chunk(chunk);
-        }
-    }
-    for (malloc_huge *record = pages->cached_huge, *next = NULL; record != NULL; record = next) {
-        next = record->next;
-        if (all || record->generation++ > 0) {
-            given += record->size;
-            pages->purges++;
-            pages->purged += record->size;
-            drop_cached(pages, record);
         }
     }
     os_lock_release(&pages->lock);
@@ -975,9 +968,9 @@ size_t page_heap_purge(page_heap *pages, bool all)
 
 void page_heap_visit(page_heap *pages, page_heap_visitor *visit, void *context)
 {
-    const size_t page = os_page_size();
     for (malloc_chunk *chunk = pages->all; chunk != NULL; chunk = chunk->next_all) {
-        for (unsigned start = 0; start < chunk->page_count; start++) {
+        const size_t page = grain_size(chunk);
+        for (unsigned start = 0; start < chunk->grain_count; start++) {
             if (chunk->run[start] != 0 &&
                 !visit(context, chunk->base + start * page, chunk->run[start] * page)) {
                 return;
@@ -994,7 +987,7 @@ void page_heap_visit(page_heap *pages, page_heap_visitor *visit, void *context)
 void page_heap_visit_spans(page_heap *pages, void (*visit)(void *context, malloc_span *span), void *context)
 {
     for (malloc_chunk *chunk = pages->all; chunk != NULL; chunk = chunk->next_all) {
-        for (unsigned unit = 0; unit < chunk->unit_count; unit++) {
+        for (unsigned unit = 0; chunk->shelf == SHELF_PAGES && unit < unit_count(chunk); unit++) {
             if (chunk->spans[unit].unit != UNIT_NONE) {
                 visit(context, &chunk->spans[unit]);
             }
@@ -1013,18 +1006,15 @@ void page_heap_reset(page_heap *pages)
         map_less(pages, record->start, record->size);
         spare_record(pages, record);
     }
-    while (pages->cached_huge != NULL) {
-        drop_oldest_cached(pages);
-    }
     while (pages->all != NULL) {
         malloc_chunk *chunk = pages->all;
         memset(chunk->run, 0, sizeof chunk->run);
-        for (unsigned unit = 0; unit < chunk->unit_count; unit++) {
+        for (unsigned unit = 0; chunk->shelf == SHELF_PAGES && unit < unit_count(chunk); unit++) {
             chunk->spans[unit].unit = UNIT_NONE;
             chunk->spans[unit].state = SPAN_FREE;
         }
         unsigned start = 0;
-        while (start < chunk->page_count) {
+        while (start < chunk->grain_count) {
             if ((chunk->free[start / 64] >> (start % 64) & 1) == 0) {
                 give_pages(chunk, start, 1);
             }
@@ -1065,18 +1055,15 @@ void page_heap_fork(page_heap *pages, bool before)
 
 size_t page_heap_largest(page_heap *pages)
 {
-    unsigned longest = 0;
-    size_t range = 0;
+    size_t largest = 0;
     os_lock_take(&pages->lock);
-    for (unsigned power = 11; power-- > 0 && longest == 0;) {
-        for (malloc_chunk *chunk = pages->runs[power]; chunk != NULL; chunk = chunk->next_run) {
-            longest = chunk->longest > longest ? chunk->longest : longest;
-        }
+    for (malloc_chunk *chunk = pages->all; chunk != NULL; chunk = chunk->next_all) {
+        const size_t run = (size_t)chunk->longest << chunk->grain_shift;
+        largest = run > largest ? run : largest;
     }
     for (malloc_huge *record = pages->free_ranges; record != NULL; record = record->next) {
-        range = record->size > range ? record->size : range;
+        largest = record->size > largest ? record->size : largest;
     }
     os_lock_release(&pages->lock);
-    const size_t run = longest * os_page_size();
-    return run > range ? run : range;
+    return largest;
 }

@@ -115,6 +115,16 @@ void *os_pages_remap(void *start, size_t old_size, size_t new_size, size_t align
     return moved;
 }
 
+bool os_pages_move(void *from, void *to, size_t size)
+{
+    const int saved = errno;
+    /* The flag keeps the old place mapped, but came with Linux 5.7. */
+    bool done = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) !=
+                MAP_FAILED;
+    errno = saved;
+    return done;
+}
+
 uint64_t os_clock_ms(void)
 {
     struct timespec now;

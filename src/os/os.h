@@ -33,6 +33,10 @@ bool os_pages_protect(void *start, size_t size, bool accessible);
  * NULL with the old mapping as it was when the kernel refuses. */
 void *os_pages_remap(void *start, size_t old_size, size_t new_size, size_t alignment);
 
+/* Moves the pages of `from` to `to`, of the same size and mapped as well; `from` stays mapped and reads as zero. False
+ * with nothing changed when the kernel refuses. */
+bool os_pages_move(void *from, void *to, size_t size);
+
 /* Resizes a mapping where it stands; false with nothing changed when there is no room. */
 bool os_pages_resize(void *start, size_t old_size, size_t new_size);
 
