@@ -9,14 +9,15 @@
 
 #include <cmocka.h>
 
+#include "tools.h"
+
 /*
  * Every heap of tarn/heaps.h, alone and in compositions, under the model.
  */
 
-enum {
-    OPERATIONS = 10000,
-    SHORT_OPERATIONS = 60,
-};
+/* Tools are slow to follow the kernel's calls. */
+static const unsigned operations = HEAP_WATCH_ASAN || IS_UNDER_TSAN ? 3000 : 10000;
+static const unsigned short_operations = 60;
 
 /* Storage for whatever the subject at hand is made of. */
 static struct {
@@ -370,7 +371,7 @@ static void every_heap_does_as_its_naive_twin(void **state)
     (void)state;
     const uint64_t seed = heap_model_seed();
     for (size_t i = 0; i < subject_count; i++) {
-        assert_true(heap_model_run(&subjects[i], seed, OPERATIONS));
+        assert_true(heap_model_run(&subjects[i], seed, operations));
     }
 }
 
@@ -385,7 +386,7 @@ static void every_heap_loses_nothing_when_any_upstream_request_fails(void **stat
             subject->open == open_guarded_buffer) {
             continue; /* these take nothing from an upstream */
         }
-        assert_true(heap_model_run_short_of_memory(subject, seed, SHORT_OPERATIONS));
+        assert_true(heap_model_run_short_of_memory(subject, seed, short_operations));
     }
 }
 

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: the links of a free block were overwritten \(buffer, block 0x[0-9a-f]+\) */
+#include "tarn/heaps.h"
+
+#include <string.h>
+
+static unsigned char memory[4096];
+
+int main(void)
+{
+    tarn_buffer buffer;
+    tarn_buffer_init(&buffer, (tarn_memory){memory, sizeof memory}, NULL);
+    char *block = tarn_heap_alloc(&buffer.heap, 24, 0);
+    char *wall = tarn_heap_alloc(&buffer.heap, 24, 0);
+    tarn_heap_free(&buffer.heap, block, 24);
+    memset(block, 'x', 8);
+    tarn_heap_free(&buffer.heap, wall, 24);
+    return 0;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: not a block of this heap, but byte 8 of a block of 24 bytes \(guarded, block 0x[0-9a-f]+\) */
+#include "tarn/heaps.h"
+
+int main(void)
+{
+    tarn_guarded guarded;
+    tarn_guarded_init(&guarded, NULL);
+    char *block = tarn_heap_alloc(&guarded.heap, 24, 0);
+    tarn_heap_free(&guarded.heap, block + 8, 16);
+    return 0;
+}
