@@ -6,9 +6,14 @@ PRESET ?= release
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 
-# A short real program with many blocks of many sizes: a database in memory.
-PROGRAM ?= sqlite3 :memory: '.read examples/run/rows.sql'
+# A short real program with many blocks of many sizes, a database in memory, can be run a few times; one of the
+# user's own may be a server or take an hour.
+ifdef PROGRAM
 RUN_OPTIONS ?= --compare
+else
+PROGRAM := sqlite3 :memory: '.read examples/run/rows.sql'
+RUN_OPTIONS ?= --compare --warmup 1 --runs 3
+endif
 
 .DEFAULT_GOAL := all
 build/%/build.ninja: CMakePresets.json

@@ -2,7 +2,7 @@
 -- What `make run` shows a malloc with: a database in memory, with rows of many lengths that come and go.
 .mode list
 CREATE TABLE row(id INTEGER PRIMARY KEY, name TEXT, part INTEGER);
-WITH RECURSIVE count(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM count WHERE n < 400000)
+WITH RECURSIVE count(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM count WHERE n < 250000)
     INSERT INTO row SELECT n, 'row ' || n || ' ' || hex(zeroblob(n * 7919 % 61)), n % 1000 FROM count;
 CREATE INDEX by_name ON row(name);
 SELECT 'rows', count(*) FROM row;
