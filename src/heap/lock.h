@@ -9,6 +9,7 @@
 
 #include "os/os.h"
 
+/* NOLINTNEXTLINE(misc-redundant-expression): both sides are equal, which is what is asserted */
 _Static_assert(sizeof(os_lock) == sizeof(uint32_t) && _Alignof(os_lock) == _Alignof(uint32_t),
                "a word of a public struct holds an os_lock");
 
