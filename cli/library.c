@@ -2,7 +2,7 @@
 #include "library.h"
 
 #include "cli.h"
-#include "elf.h"
+#include "elf_file.h"
 #include "environment.h"
 #include "signals.h"
 
@@ -236,7 +236,7 @@ static _Noreturn void become_probe(const char *preload, int output, int errors)
 static void read_all(int descriptor, char *text, size_t size)
 {
     size_t used = 0;
-    char rest[512];
+    char rest[512] = {0};
     for (;;) {
         const bool has_room = used + 1 < size;
         const ssize_t got = read(descriptor, has_room ? text + used : rest,

@@ -2,7 +2,7 @@
 #include "program.h"
 
 #include "cli.h"
-#include "elf.h"
+#include "elf_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

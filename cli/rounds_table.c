@@ -78,7 +78,7 @@ static const char *command_text(const cli_program *program)
         const char *word = program->argv[i];
         const bool is_plain = word[0] != '\0' && strpbrk(word, " \t\n'\"") == NULL;
         text = cli_format(is_plain ? "%s%s%s" : "%s%s'%s'", text, i > 0 ? " " : "", word);
-        if (strlen(text) > NARROWEST * 4) {
+        if (strlen(text) > 4 * (size_t)NARROWEST) {
             break;
         }
     }

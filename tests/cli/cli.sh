@@ -69,7 +69,8 @@ expect_json() {
     [ "$value" = "$3" ] || fail "in the JSON, $2 is '$value' and not '$3': $(cat "$1")"
 }
 
-needs_trial() {
+# For tests in which something is preloaded into tarn itself, or its own memory counts.
+needs_plain_tarn() {
     case $("$tarn" __probe 2>/dev/null) in
     *libc*) ;;
     *) skip 'a sanitizer in tarn leaves no room for another malloc in it' ;;
@@ -282,6 +283,7 @@ test_stats_are_appended_to_the_options_there_are() {
 }
 
 test_the_library_comes_after_what_is_preloaded_already() {
+    needs_plain_tarn
     run_with "LD_PRELOAD=$fixtures/libempty.so" run -- "$victim" environment LD_PRELOAD
     expect_out "$fixtures/libempty.so:$fixtures/libstandin.so"
     # One that is there already is not preloaded twice, nor under the system's malloc.
@@ -290,7 +292,7 @@ test_the_library_comes_after_what_is_preloaded_already() {
 }
 
 test_an_allocator_that_comes_first_is_warned_of() {
-    needs_trial
+    needs_plain_tarn
     run_with "LD_PRELOAD=$fixtures/libother.so" run -- "$victim" identity
     expect_status 0
     expect_out "$fixtures/libother.so"
@@ -482,7 +484,7 @@ test_a_library_without_malloc_is_an_error_before_the_run() {
 }
 
 test_a_library_that_cannot_load_is_an_error_before_the_run() {
-    needs_trial
+    needs_plain_tarn
     run run "--compare=$fixtures/libabort.so,$fixtures/libnomemory.so,$fixtures/libdependent.so" -- touch ran
     expect_status 125
     expect_err_line "tarn run: error: '$fixtures/libabort.so' does not work: a trial was ended by SIGABRT (Aborted)"
@@ -496,7 +498,7 @@ test_a_library_that_cannot_load_is_an_error_before_the_run() {
 }
 
 test_a_library_that_hangs_while_it_loads_does_not_hang_tarn() {
-    needs_trial
+    needs_plain_tarn
     run run "--compare=$fixtures/libhang.so" -- touch ran
     expect_status 125
     expect_err "'$fixtures/libhang.so' hangs: a trial did not end within 10 seconds"
@@ -535,7 +537,7 @@ test_installed_allocators_are_found_by_the_loaders_rules() {
 }
 
 test_an_installed_allocator_that_does_not_work_is_left_out() {
-    needs_trial
+    needs_plain_tarn
     mkdir broken
     cp "$fixtures/libabort.so" broken/libjemalloc.so.2
     run_with "LD_LIBRARY_PATH=$scratch/broken" run --compare --json=j -- "$victim" exit 0
@@ -582,7 +584,7 @@ test_figures_are_those_of_the_program() {
 
 # The kernel counts what a process holds before execve into the peak of the program; it must be little.
 test_a_small_program_is_not_charged_with_tarns_own_memory() {
-    needs_trial
+    needs_plain_tarn
     run run --json=j -- "$fixtures/victim-static" exit 0
     expect_json j 'd["allocators"][0]["peak_resident_bytes"]["median"] < 1100 << 10' True
 }
@@ -745,6 +747,7 @@ test_a_program_linked_with_an_allocator_is_noted() {
 }
 
 test_allocators_that_are_compared_are_taken_out_of_the_environment() {
+    needs_plain_tarn
     run_with "LD_PRELOAD=$fixtures/libother.so:$fixtures/libempty.so" run "$(other)" --runs 2 -- sh -c 'echo "$LD_PRELOAD" >>seen'
     sort -u seen >out
     expect_out "$(printf '%s\n' "$fixtures/libempty.so" "$fixtures/libempty.so:$fixtures/libother.so" "$fixtures/libempty.so:$fixtures/libstandin.so")"

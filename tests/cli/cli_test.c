@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "cli/cli.h"
-#include "cli/elf.h"
+#include "cli/elf_file.h"
 #include "cli/json.h"
 #include "cli/sample.h"
 #include "cli/suggest.h"

@@ -109,6 +109,17 @@ static int print_signals(void)
     return 0;
 }
 
+/* Says "ready", and "done" after two seconds in which it is not stopped. */
+static int idle(void)
+{
+    puts("ready");
+    fflush(stdout);
+    for (int i = 0; i < 100; i++) {
+        usleep(20000);
+    }
+    return puts("done") < 0;
+}
+
 /* Leaves a child behind that holds standard output. */
 static int linger(void)
 {
@@ -185,6 +196,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(what, "linger") == 0) {
         return linger();
+    }
+    if (strcmp(what, "idle") == 0) {
+        return idle();
     }
     if (strcmp(what, "noise") == 0) {
         return printf("%d\n", (int)getpid()) < 0;

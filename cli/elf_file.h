@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef TARN_CLI_ELF_H
-#define TARN_CLI_ELF_H
+#ifndef TARN_CLI_ELF_FILE_H
+#define TARN_CLI_ELF_FILE_H
 
 /*
  * What an ELF file says about itself, as far as it matters to preloading. Nothing in the file is
