@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t offset = data[0] % 64;
     const size_t room = (size_t)data[1] * 256 + data[2];
     tarn_buffer buffer;
-    const tarn_memory given = {memory + offset, room <= sizeof memory - offset ? room : sizeof memory - offset};
+    const tarn_memory given = {memory + offset,
+                               room <= sizeof memory - offset ? room : sizeof memory - offset};
     if (tarn_buffer_init(&buffer, given, NULL) == TARN_OK) {
         heap_run(&buffer.heap, data + 3, size - 3, sizeof memory / 2);
         tarn_buffer_deinit(&buffer);

@@ -20,10 +20,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     tarn_locked locked;
     const tarn_failing_plan plan = {.every = data[0], .at = data[1]};
     if (tarn_buffer_init(&buffer, (tarn_memory){memory, sizeof memory}, NULL) ||
-        tarn_failing_init(&failing, &(tarn_failing_options){.upstream = &buffer.heap, .plan = plan}) ||
-        tarn_limited_init(&limited, &(tarn_limited_options){.upstream = &failing.heap,
-                                                            .hard_limit = 1 + (size_t)data[2] * 1024}) ||
-        tarn_guarded_init(&guarded, &(tarn_guarded_options){.upstream = &limited.heap, .quarantine = 1 << 14}) ||
+        tarn_failing_init(&failing,
+                          &(tarn_failing_options){.upstream = &buffer.heap, .plan = plan}) ||
+        tarn_limited_init(&limited,
+                          &(tarn_limited_options){.upstream = &failing.heap,
+                                                  .hard_limit = 1 + (size_t)data[2] * 1024}) ||
+        tarn_guarded_init(
+            &guarded, &(tarn_guarded_options){.upstream = &limited.heap, .quarantine = 1 << 14}) ||
         tarn_counted_init(&counted, &(tarn_counted_options){.upstream = &guarded.heap}) ||
         tarn_locked_init(&locked, &(tarn_locked_options){.upstream = &counted.heap})) {
         __builtin_trap();

@@ -33,7 +33,7 @@ typedef enum tarn_status {
     TARN_NO_MEMORY,    /* upstream had nothing left to give */
     TARN_NO_ROOM,      /* the memory that the caller gave is too small */
     TARN_TOO_LARGE,    /* the size, or a sum or product on the way to it, passes PTRDIFF_MAX */
-    TARN_BAD_LAYOUT,   /* a size of zero where one is needed, or an alignment that is no power of two */
+    TARN_BAD_LAYOUT,   /* a needed size is zero, or an alignment is no power of two */
     TARN_BAD_ARGUMENT, /* any other argument that the call's contract excludes */
     TARN_UNSUPPORTED   /* this heap, or this machine, cannot do that */
 } tarn_status;

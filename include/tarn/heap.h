@@ -31,7 +31,7 @@ typedef struct tarn_stats {
     size_t peak_live;      /* the most that `live` ever was */
     size_t footprint;      /* held from upstream now */
     size_t peak_footprint; /* the most that `footprint` ever was */
-    size_t largest_free;   /* the largest block it could give without going upstream; a wrapping heap: upstream's */
+    size_t largest_free;   /* largest block without going upstream; a wrapping heap: upstream's */
     uint64_t blocks;       /* live blocks, a count */
     uint64_t allocs;       /* blocks ever given, a count */
     uint64_t frees;        /* blocks ever taken back, a count */

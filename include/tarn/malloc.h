@@ -61,11 +61,12 @@ TARN_API tarn_heap *tarn_malloc_heap(void);
  * (tarn/heap.h); tarn_free and, in the preload library, free take them too unless the heap is confined.
  */
 typedef struct tarn_malloc_options {
-    const char *name;   /* for messages and reports; must outlive the heap; NULL: "malloc heap" */
-    tarn_memory memory; /* when start is not NULL: the heap lives in this memory and takes nothing from the kernel,
-                         * not even for its books; the memory must outlive the heap and is left as it is */
-    size_t soft_limit;  /* footprint in bytes beyond which on_soft_limit is called; 0: none */
-    size_t hard_limit;  /* footprint in bytes that is never passed: a request that would is NULL; 0: none */
+    const char *name; /* for messages and reports; must outlive the heap; NULL: "malloc heap" */
+    /* When start is not NULL: the heap lives in this memory and takes nothing from the kernel, not even for its
+     * books; the memory must outlive the heap and is left as it is. */
+    tarn_memory memory;
+    size_t soft_limit; /* footprint in bytes beyond which on_soft_limit is called; 0: none */
+    size_t hard_limit; /* footprint in bytes that is never passed: beyond it NULL; 0: none */
     /* Called at most once per crossing, without the heap's lock, after the request was served; may free blocks. */
     void (*on_soft_limit)(void *context, tarn_heap *heap, size_t footprint);
     void *context;
@@ -113,11 +114,16 @@ typedef struct tarn_malloc_stats {
 /* Fills what fits in `size` bytes (sizeof *stats of the caller), so that old callers work with new libraries. */
 TARN_API void tarn_malloc_stats_get(tarn_malloc_stats *stats, size_t size);
 
-typedef enum tarn_malloc_format { TARN_MALLOC_TABLE, TARN_MALLOC_JSON, TARN_MALLOC_XML } tarn_malloc_format;
+typedef enum tarn_malloc_format {
+    TARN_MALLOC_TABLE,
+    TARN_MALLOC_JSON,
+    TARN_MALLOC_XML
+} tarn_malloc_format;
 
 /* Writes the statistics piece by piece; allocates nothing. */
 TARN_API void tarn_malloc_report(tarn_malloc_format format,
-                                 void (*write)(void *context, const char *text, size_t size), void *context);
+                                 void (*write)(void *context, const char *text, size_t size),
+                                 void *context);
 
 /* ------------------------------------------------------------------------------------------------------------
  * Options: TARN_CONF="decay_ms:500,limit:2g,stats:1" in the environment (ignored in setuid programs), after the

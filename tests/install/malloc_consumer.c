@@ -10,7 +10,8 @@ int main(void)
 {
     Dl_info where;
     void *function = dlsym(RTLD_DEFAULT, "malloc");
-    if (function == NULL || dladdr(function, &where) == 0 || strstr(where.dli_fname, "libtarn-malloc") == NULL) {
+    if (function == NULL || dladdr(function, &where) == 0 ||
+        strstr(where.dli_fname, "libtarn-malloc") == NULL) {
         fprintf(stderr, "consumer: malloc is not Tarn's\n");
         return 1;
     }
