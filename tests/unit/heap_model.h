@@ -37,7 +37,8 @@ typedef struct heap_model_subject {
     bool cannot_visit;
     bool cannot_reset;
     bool visits_room;      /* visit tells the room of blocks, not the size asked for */
-    bool counts_roughly;   /* stats follow late, or count other users' blocks too */
+    bool counts_room;      /* stats.live is the room of blocks, not the size asked for */
+    bool keeps_no_history; /* stats of the past (peak_live, allocs, frees, failures) are 0 */
     bool keeps_footprint;  /* footprint does not return to 0 when all is freed and trimmed */
     bool promises_largest; /* a request of stats.largest_free bytes is always served */
 } heap_model_subject;
