@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What must hold, line by line, each with the figure that decides it."""
 
-import statistics
-
 from harness.tables import Table
 from harness.workloads import mean
 
@@ -29,7 +27,7 @@ class Verdicts:
         return any(holds is False for _, _, holds in self.lines)
 
 
-def judge_workloads(verdicts, results, tarn, peers, pick=statistics.median):
+def judge_workloads(verdicts, results, tarn, peers):
     judged = results.complete([tarn, *peers]) if tarn and peers else []
     rules = ("time: geometric mean at or below every peer's",
              f"time: no workload slower than {TIME_WORST} times the fastest peer",
@@ -39,23 +37,18 @@ def judge_workloads(verdicts, results, tarn, peers, pick=statistics.median):
             verdicts.add(rule, "", None)
         return
 
-    def figure(metric, work, allocator):
-        return results.figure(metric, work, allocator, pick)
+    def to_best(metric):
+        return {work.name: max(results.ratio(metric, work, tarn, peer) for peer in peers) for work in judged}
 
-    def least(metric, work):
-        return min(figure(metric, work, peer) for peer in peers)
-
-    means = {peer.name: mean([figure("wall", work, tarn) / figure("wall", work, peer) for work in judged])
-             for peer in peers}
-    nearest = max(means, key=means.get)
+    means = {peer.name: mean([results.ratio("wall", work, tarn, peer) for work in judged]) for peer in peers}
     verdicts.add(rules[0], ", ".join(f"{ratio:.2f} of {name}'s" for name, ratio in means.items()),
-                 means[nearest] <= 1.0)
-    ratios = {work.name: figure("wall", work, tarn) / least("wall", work) for work in judged}
-    over = {name: ratio for name, ratio in ratios.items() if ratio > TIME_WORST}
-    worst = max(ratios, key=ratios.get)
+                 max(means.values()) <= 1.0)
+    time = to_best("wall")
+    over = {name: ratio for name, ratio in time.items() if ratio > TIME_WORST}
+    worst = max(time, key=time.get)
     verdicts.add(rules[1], ", ".join(f"{name} {ratio:.2f}" for name, ratio in over.items())
-                 or f"worst {worst} {ratios[worst]:.2f}", not over)
-    memory = {work.name: figure("peak", work, tarn) / least("peak", work) for work in judged}
+                 or f"worst {worst} {time[worst]:.2f}", not over)
+    memory = to_best("peak")
     fattest = max(memory, key=memory.get)
     verdicts.add(rules[2], f"{mean(list(memory.values())):.2f}, worst {fattest} {memory[fattest]:.2f}",
                  mean(list(memory.values())) <= MEMORY_MEAN)

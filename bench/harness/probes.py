@@ -147,7 +147,7 @@ class Instructions(Probe):
 class Relay(Probe):
     name = "relay"
     purpose = "one thread allocates, another frees: throughput and resident memory"
-    fewest = 3
+    fewest = 5
     most = 9
 
     def run(self, launcher, allocator):
@@ -184,11 +184,13 @@ class Relay(Probe):
                  "relay: resident never above 1.5 times the live peak plus 8 MiB")
         if self.judge_missing(verdicts, tarn, rules):
             return
-        rates = {peer.name: self.figure(peer, "steady_rate") for peer in peers if self.runs[peer.name]}
-        rate = self.figure(tarn, "steady_rate")
-        best = max(rates, key=rates.get) if rates else None
-        verdicts.add(rules[0], f"{rate:.2f} million/s" + (f", {best} {rates[best]:.2f}" if best else ""),
-                     rate >= rates[best] if best else None)
+        rates = {peer.name: [run["steady_rate"] for run in self.runs[peer.name]] for peer in peers}
+        ours = [run["steady_rate"] for run in self.runs[tarn.name]]
+        ratios = {name: statistics.median(a / b for a, b in zip(ours, theirs))
+                  for name, theirs in rates.items() if theirs}
+        best = min(ratios, key=ratios.get) if ratios else None
+        verdicts.add(rules[0], f"{ratios[best]:.2f} of {best}'s" if best else "",
+                     ratios[best] >= 1.0 if best else None)
         shares = {mode: self.figure(tarn, f"{mode}_share", max) for mode in ("steady", "burst")}
         verdicts.add(rules[1], ", ".join(f"{mode} {share:.2f} of what is allowed" for mode, share in shares.items()),
                      max(shares.values()) <= 1.0)

@@ -3,7 +3,9 @@
 
 The machine is never quiet, so no allocator gets a stretch of time of its own: in each round every workload is run on
 every allocator, one right after the other, and each round starts with the next allocator. A cell of a table is the
-median over the rounds; the minimum, which a busy neighbour can only spoil in all rounds at once, is beside it."""
+median over the rounds, with the minimum beside it. Two allocators are compared round by round: the median of the
+ratios within the rounds. What slows a whole round down then slows both sides of a ratio; on a loud machine that came
+out half as far from the truth as the ratio of medians did when a library was compared with itself."""
 
 import math
 import os
@@ -39,11 +41,20 @@ def index(folder):
     return found
 
 
+# How two allocators are compared: from the runs of both, in the order of the rounds, to one ratio.
+JUDGES = {
+    "paired": lambda ours, theirs: statistics.median(a / b for a, b in zip(ours, theirs)),
+    "median": lambda ours, theirs: statistics.median(ours) / statistics.median(theirs),
+    "minimum": lambda ours, theirs: min(ours) / min(theirs),
+}
+
+
 class Results:
     """runs[workload][allocator] is the list of its runs; faults lists what went wrong."""
 
-    def __init__(self, workloads, allocators):
+    def __init__(self, workloads, allocators, judge):
         self.workloads = workloads
+        self.judge = judge  # a key of JUDGES
         self.allocators = allocators
         self.runs = {work.name: {allocator.name: [] for allocator in allocators} for work in workloads}
         self.faults = []
@@ -55,6 +66,14 @@ class Results:
         """The median of the runs (or what `pick` makes of them), or None when there is none."""
         values = self.values(metric, work, allocator)
         return pick(values) if values else None
+
+    def ratio(self, metric, work, ours, theirs):
+        """How many times `theirs` the figure of `ours` is; both have run the workload."""
+        return JUDGES[self.judge](self.values(metric, work, ours), self.values(metric, work, theirs))
+
+    def best(self, metric, work, allocators):
+        """The one of `allocators` that none of them is below, or is least below."""
+        return max(allocators, key=lambda best: min(self.ratio(metric, work, other, best) for other in allocators))
 
     def complete(self, allocators):
         """The workloads that every one of `allocators` has run."""
@@ -76,8 +95,8 @@ def mean(values):
     return math.exp(sum(math.log(max(value, 1e-9)) for value in values) / len(values))
 
 
-def measure(launcher, workloads, allocators, rounds, progress):
-    results = Results(workloads, allocators)
+def measure(launcher, workloads, allocators, rounds, judge, progress):
+    results = Results(workloads, allocators, judge)
     checksums = {}
     failed = set()
     for turn in range(rounds):
@@ -122,11 +141,10 @@ def ratio_table(results, metric, best_word):
                   ["workload", *(a.name for a in results.allocators), best_word])
     ratios = {allocator.name: [] for allocator in results.allocators}
     for work in results.complete(results.allocators):
-        figures = {a.name: results.figure(metric, work, a) for a in results.allocators}
-        best = min(figures, key=figures.get)
-        for name, figure in figures.items():
-            ratios[name].append(figure / figures[best])
-        table.add(work.name, *(f"{ratios[a.name][-1]:.2f}" for a in results.allocators), best)
+        best = results.best(metric, work, results.allocators)
+        for allocator in results.allocators:
+            ratios[allocator.name].append(results.ratio(metric, work, allocator, best))
+        table.add(work.name, *(f"{ratios[a.name][-1]:.2f}" for a in results.allocators), best.name)
     if table.rows:
         table.add("geometric mean", *(f"{mean(ratios[a.name]):.2f}" for a in results.allocators), "")
         table.add("worst", *(f"{max(ratios[a.name]):.2f}" for a in results.allocators), "")

@@ -8,7 +8,7 @@
 
 #include "work.h"
 
-enum { FUNCTIONS = 1400, NAMES = 4096, CHUNK = 4064, NODES_LOW = 400, NODES_HIGH = 4000 };
+enum { FUNCTIONS = 1400, NAMES = 16384, CHUNK = 4064, NODES_LOW = 400, NODES_HIGH = 4000 };
 
 struct name {
     struct name *next; /* of its bucket */
