@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,7 +227,12 @@ static _Noreturn void become_probe(const char *preload, int output, int errors)
     dup2(nothing, STDIN_FILENO);
     dup2(output, STDOUT_FILENO);
     dup2(errors, STDERR_FILENO);
-    /* A library that hangs while it is loaded must not hang us. */
+    /* A library that hangs while it is loaded must not hang us, whatever our caller did to this
+     * signal. */
+    sigset_t none;
+    sigemptyset(&none);
+    signal(SIGALRM, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     alarm(TRIAL_SECONDS_MAX);
     execve("/proc/self/exe", arguments, environment);
     _exit(CLI_EXIT_TARN);

@@ -235,7 +235,7 @@ test_the_table_shows_what_the_run_cost() {
     expect_out ''
     expect_err_line "$victim touch 40"
     expect_err_pattern '^allocator +wall +CPU +user +system +peak mem +faults +major +exit$'
-    expect_err_pattern '^tarn +[0-9.]+ [mu]?s .* 4[0-9]\.[0-9] MiB +1[0-9],[0-9]{3} +[0-9]+ +0$'
+    expect_err_pattern '^tarn +[0-9.]+ [mu]?s .* 4[0-9]\.[0-9] MiB +[0-9,]+ +[0-9]+ +0$'
     ! grep -q ' $' err || fail 'a line ends in blanks'
 }
 
@@ -261,9 +261,9 @@ test_standard_streams_pass_through_untouched() {
 test_signals_and_descriptors_are_as_the_caller_left_them() {
     for flag in -- --quiet; do
         (trap '' HUP USR2 && exec "$tarn" run $flag "$victim" signals >out 2>err)
-        grep -v 'ignored 1$\|ignored 12$' out >rest
-        [ ! -s rest ] || fail "other signals are blocked or ignored"
-        [ "$(wc -l <out)" -eq 2 ] || fail 'ignored signals are not ignored any more'
+        (trap '' HUP USR2 && exec "$victim" signals >expected)
+        grep -qx 'ignored 12' expected || fail 'the test itself ignores nothing'
+        cmp -s out expected || fail "the program has other signals than without tarn: $(cat expected)"
         "$tarn" run $flag "$victim" descriptors >out 2>err </dev/null 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
         "$victim" descriptors >expected 2>/dev/null </dev/null 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
         cmp -s out expected || fail "the program has other descriptors than without tarn: $(cat expected)"
@@ -572,13 +572,18 @@ test_figures_are_those_of_the_program() {
     run run "$(other)" --json=j -- "$victim" touch 64
     expect_status 0
     expect_json j 'all(64 << 20 <= a["peak_resident_bytes"]["median"] < 72 << 20 for a in d["allocators"])' True
-    expect_json j 'all(a["minor_faults"]["median"] > 64 * 256 for a in d["allocators"])' True
+    # How many page faults that takes is the kernel's affair, but it takes some.
+    run run "$(other)" --json=small -- "$victim" touch 1
+    for i in 0 1 2; do
+        [ "$(json j "d['allocators'][$i]['minor_faults']['median']" | cut -d. -f1)" -gt \
+            "$(json small "d['allocators'][$i]['minor_faults']['median']" | cut -d. -f1)" ] || fail 'no more page faults'
+    done
     run run "$(other)" --json=j -- "$victim" spin 300
     expect_json j 'all(0.28 < a["cpu_seconds"]["median"] < 0.6 for a in d["allocators"])' True
     expect_json j 'all(a["wall_seconds"]["median"] > 0.28 for a in d["allocators"])' True
     expect_json j 'all(abs(a["runs"][0]["user_seconds"] + a["runs"][0]["system_seconds"] - a["runs"][0]["cpu_seconds"]) < 2e-6 for a in d["allocators"])' True
     run run --json=j -- sleep 0.3
-    expect_json j '0.3 <= d["allocators"][0]["wall_seconds"]["median"] < 2' True
+    expect_json j '0.3 <= d["allocators"][0]["wall_seconds"]["median"] < 10' True
     expect_json j 'd["allocators"][0]["cpu_seconds"]["median"] < 0.1' True
 }
 
