@@ -15,7 +15,8 @@ static inline bool base_is_power_of_two(size_t number)
     return number != 0 && (number & (number - 1)) == 0;
 }
 
-/* `alignment` is a power of two; the sum must not pass SIZE_MAX (base_checked_align_up() for what a stranger says). */
+/* `alignment` is a power of two; the sum must not pass SIZE_MAX (base_checked_align_up() for what a
+ * stranger says). */
 static inline size_t base_align_up(size_t size, size_t alignment)
 {
     return (size + (alignment - 1)) & ~(alignment - 1);

@@ -11,11 +11,12 @@
 #include <unistd.h>
 
 /*
- * Runs inside malloc, before main and in signal handlers, with the books possibly ruined: so the line is put
- * together on the stack, and nothing here calls stdio, takes a lock or allocates.
+ * Runs inside malloc, before main and in signal handlers, with the books possibly ruined: so the
+ * line is put together on the stack, and nothing here calls stdio, takes a lock or allocates.
  */
 
-/* Longer lines are cut: whole sentences of ours fit, and the caller's stack may be as small as 16 KiB. */
+/* Longer lines are cut: whole sentences of ours fit, and the caller's stack may be as small as 16
+ * KiB. */
 enum { LINE_SIZE = 512 };
 
 static _Atomic(tarn_fatal_handler *) fatal_handler;

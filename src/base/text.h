@@ -3,8 +3,8 @@
 #define TARN_BASE_TEXT_H
 
 /*
- * Puts a line of text together in a buffer of the caller's; what does not fit is cut off. For places where stdio
- * must not be: inside malloc, in signal handlers, before main.
+ * Puts a line of text together in a buffer of the caller's; what does not fit is cut off. For
+ * places where stdio must not be: inside malloc, in signal handlers, before main.
  */
 
 #include <stddef.h>

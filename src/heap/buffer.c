@@ -7,17 +7,19 @@
 #include "tarn/heaps.h"
 
 /*
- *     memory                 first                                                               end
- *     [ lists ][ row maps ][ tag | block in use ][ tag | next | prev | ... free ... | size ][ tag ]
+ *     memory                     first                                                       end
+ *     [ lists ][ row maps ][ tag |block in use ][ tag |next |prev | ... free ... | size ][ tag |
  *
- * A tag is the word before a block: the distance to the next block, two flags, and a check code over the distance,
- * the address and a secret. A free block keeps its links in its first bytes and its size in its last ones, where
- * the block behind finds it when it is freed.
+ * A tag is the word before a block: the distance to the next block, two flags, and a check code
+ * over the distance, the address and a secret. A free block keeps its links in its first bytes and
+ * its size in its last ones, where the block behind finds it when it is freed.
  *
- * Free blocks hang in lists by size in grains: below 2^steps_log2 grains a list for each size (row 0), above it each
- * power of two (a row) is cut into 2^steps_log2 equal steps. Two bit maps find the next list that is not empty.
+ * Free blocks hang in lists by size in grains: below 2^steps_log2 grains a list for each size (row
+ * 0), above it each power of two (a row) is cut into 2^steps_log2 equal steps. Two bit maps find
+ * the next list that is not empty.
  *
- * Invariant: from `first`, tags lead to `end`; no two neighbours are free; the free blocks are those in the lists.
+ * Invariant: from `first`, tags lead to `end`; no two neighbours are free; the free blocks are
+ * those in the lists.
  */
 
 /* Books live among the users' bytes, whatever type these had. */
@@ -41,7 +43,8 @@ typedef unsigned char *__attribute__((may_alias)) link;
 #define TOTAL_MAX ((size_t)1 << 30)
 #endif
 
-/* Blocks of a list that a search looks at before it gives up on the list: what keeps it in constant time. */
+/* Blocks of a list that a search looks at before it gives up on the list: what keeps it in constant
+ * time. */
 enum { LOOKS_PER_LIST = 16 };
 
 _Static_assert(GRAIN >= 8, "flags fit under the grain");
@@ -53,7 +56,7 @@ static tarn_buffer *buffer_of(tarn_heap *heap)
     return (tarn_buffer *)heap;
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Words among hidden bytes. Only these functions touch them.
  */
 HEAP_UNWATCHED static size_t load(const unsigned char *place)
@@ -76,13 +79,14 @@ HEAP_UNWATCHED static void store_link(unsigned char *place, unsigned char *value
     *(link *)(void *)place = value;
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Tags. `total` is the distance from a block to the next: its bytes, and the next one's tag.
  */
 static size_t code_of(const tarn_buffer *buffer, const unsigned char *block, size_t total)
 {
 #ifdef CODE_SHIFT
-    /* An odd constant with no pattern in its bits; the product's high bits depend on every bit below. */
+    /* An odd constant with no pattern in its bits; the product's high bits depend on every bit
+     * below. */
     const uint64_t product =
         ((uint64_t)(uintptr_t)block + total * 3 + buffer->secret) * UINT64_C(0x9E3779B97F4A7C15);
     return (size_t)(product >> CODE_SHIFT) << CODE_SHIFT;
@@ -149,7 +153,7 @@ static bool is_place(const tarn_buffer *buffer, const void *pointer)
            (uintptr_t)pointer < (uintptr_t)buffer->end && base_is_aligned(pointer, GRAIN);
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Free blocks.
  */
 typedef struct list_place {
@@ -196,7 +200,8 @@ static void set_previous(unsigned char *block, unsigned char *previous)
     store_link(block + sizeof(link), previous);
 }
 
-/* Makes a free block of `total` bytes at `block`, whose neighbours are in use, and puts it into its list. */
+/* Makes a free block of `total` bytes at `block`, whose neighbours are in use, and puts it into its
+ * list. */
 static void add_free(tarn_buffer *buffer, unsigned char *block, size_t total)
 {
     set_tag(buffer, block, total, FREE);
@@ -215,8 +220,8 @@ static void add_free(tarn_buffer *buffer, unsigned char *block, size_t total)
     buffer->row_map |= UINT64_C(1) << place.row;
 }
 
-/* Takes a free block out of its list and returns its total. Who wrote into it after its free, or past the end of the
- * block before it, has broken its links or its tag. */
+/* Takes a free block out of its list and returns its total. Who wrote into it after its free, or
+ * past the end of the block before it, has broken its links or its tag. */
 static size_t remove_free(tarn_buffer *buffer, unsigned char *block)
 {
     TARN_CHECK(has_tag(buffer, block) && is_free(block),
@@ -268,7 +273,7 @@ static bool find_list(const tarn_buffer *buffer, list_place *place)
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Finding a block for a request.
  */
 
@@ -279,7 +284,8 @@ static size_t total_for(size_t size)
     return total < MIN_TOTAL ? MIN_TOTAL : total;
 }
 
-/* Bytes from the free block to the first aligned place in it that leaves room for a free block before, or none. */
+/* Bytes from the free block to the first aligned place in it that leaves room for a free block
+ * before, or none. */
 static size_t gap_for(const unsigned char *block, size_t alignment)
 {
     const uintptr_t address = (uintptr_t)block;
@@ -294,7 +300,8 @@ static bool fits(const unsigned char *block, size_t total, size_t alignment)
     return gap < room && room - gap >= total;
 }
 
-/* The first block of the lists whose every block is large enough: good fit. NULL if they are all empty. */
+/* The first block of the lists whose every block is large enough: good fit. NULL if they are all
+ * empty. */
 static unsigned char *find_good_fit(const tarn_buffer *buffer, size_t total)
 {
     const size_t grains = total / GRAIN;
@@ -306,8 +313,8 @@ static unsigned char *find_good_fit(const tarn_buffer *buffer, size_t total)
     return find_list(buffer, &place) ? *list_at(buffer, place) : NULL;
 }
 
-/* Looks at blocks one by one, a few in each list: before it says no, a heap should have looked where the blocks that
- * are just large enough hang among those that are not. */
+/* Looks at blocks one by one, a few in each list: before it says no, a heap should have looked
+ * where the blocks that are just large enough hang among those that are not. */
 static unsigned char *find_one_by_one(const tarn_buffer *buffer, size_t total, size_t alignment)
 {
     list_place place = place_of(buffer, total);
@@ -339,8 +346,9 @@ static unsigned char *find_block(const tarn_buffer *buffer, size_t total, size_t
     return find_one_by_one(buffer, total, alignment);
 }
 
-/* Makes the bytes from `block` + `total` to `block` + `room`, which belong to no block, a free one. `block` is in use and
- * so is what follows the room. The bytes stay with the block if they are too few. Returns the block's total. */
+/* Makes the bytes from `block` + `total` to `block` + `room`, which belong to no block, a free one.
+ * `block` is in use and so is what follows the room. The bytes stay with the block if they are too
+ * few. Returns the block's total. */
 static size_t split(tarn_buffer *buffer, unsigned char *block, size_t total, size_t room)
 {
     if (room - total < MIN_TOTAL) {
@@ -371,7 +379,7 @@ static void *alloc_block(tarn_buffer *buffer, size_t size, size_t alignment)
     return block;
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Taking a block back.
  */
 
@@ -384,14 +392,15 @@ static void check_block(const tarn_buffer *buffer, unsigned char *block, size_t 
                "not a block of this heap, or the bytes before it were overwritten", name, block);
     TARN_CHECK(!is_free(block), "double free", name, block);
     const size_t total = total_of(block);
-    TARN_CHECK(size <= PTRDIFF_MAX && total >= total_for(size) &&
-                   total - total_for(size) < MIN_TOTAL,
+    /* A size that needs more than there is wraps to a huge difference. */
+    TARN_CHECK(size <= PTRDIFF_MAX && total - total_for(size) < MIN_TOTAL,
                "wrong size given back with the block", name, block);
     TARN_CHECK(has_tag(buffer, block + total) && !is_previous_free(block + total),
                "the bytes behind the block were overwritten", name, block);
 }
 
-/* Takes the free neighbour behind the room of a block away from the lists. Returns the room with it. */
+/* Takes the free neighbour behind the room of a block away from the lists. Returns the room with
+ * it. */
 static size_t absorb_next(tarn_buffer *buffer, unsigned char *block, size_t room)
 {
     unsigned char *next = block + room;
@@ -446,7 +455,7 @@ static bool resize_block(tarn_buffer *buffer, unsigned char *block, size_t old_s
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * The heap.
  */
 static void *buffer_alloc(tarn_heap *heap, size_t size, size_t alignment)
@@ -674,7 +683,7 @@ tarn_status tarn_buffer_init(tarn_buffer *buffer, tarn_memory memory,
     const size_t books_end = row_maps + buffer->row_count * sizeof *buffer->row_maps;
     const size_t first = base_align_up(start + books_end + WORD, GRAIN) - start;
     const size_t end = base_align_down(start + memory.size, GRAIN) - start;
-    if (memory.size < first + MIN_TOTAL || end < first + MIN_TOTAL) {
+    if (memory.size < first + MIN_TOTAL) {
         return TARN_NO_ROOM;
     }
     unsigned char *bytes = memory.start;

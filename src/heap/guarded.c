@@ -14,13 +14,15 @@
  *     chunk                     block        block + size
  *     [ front guard ][ zone ... ][ the user's ][ ... zone ][ rear guard ]
  *
- * Zones are filled with a known byte and looked at later. Guards are pages that nobody can touch; they have no bytes
- * in zone mode. In page mode the block stands as close to the rear guard as its alignment allows.
+ * Zones are filled with a known byte and looked at later. Guards are pages that nobody can touch;
+ * they have no bytes in zone mode. In page mode the block stands as close to the rear guard as its
+ * alignment allows.
  *
- * A freed block is filled with another known byte, or in page mode sealed: its whole chunk is a guard.
+ * A freed block is filled with another known byte, or in page mode sealed: its whole chunk is a
+ * guard.
  *
- * Invariant: the ledger has a record for each chunk; the freed ones are in the quarantine, a queue through `next`,
- * or could not be unsealed and stay for ever.
+ * Invariant: the ledger has a record for each chunk; the freed ones are in the quarantine, a queue
+ * through `next`, or could not be unsealed and stay for ever.
  */
 
 HEAP_WRAPPER_IS_IN_PLACE(tarn_guarded);
@@ -70,7 +72,7 @@ static unsigned char *block_of(const guard_record *record)
     return record->entry.block;
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Known bytes.
  */
 
@@ -177,7 +179,7 @@ static void check_bytes(const tarn_guarded *guarded, const guard_record *record)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Chunks.
  */
 static bool plan_zones(const tarn_guarded *guarded, size_t size, size_t alignment, chunk_plan *plan)
@@ -238,8 +240,8 @@ static void seal(guard_record *record)
     }
 }
 
-/* Gives the chunk back to upstream and forgets the record. False if the kernel would not make its pages accessible
- * again: upstream could not use it, so it stays. */
+/* Gives the chunk back to upstream and forgets the record. False if the kernel would not make its
+ * pages accessible again: upstream could not use it, so it stays. */
 static bool release(tarn_guarded *guarded, guard_record *record)
 {
     if (record->rear_guard != 0 && !os_pages_protect(record->chunk, record->chunk_size, true)) {
@@ -253,7 +255,7 @@ static bool release(tarn_guarded *guarded, guard_record *record)
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * The quarantine.
  */
 static void quarantine_add(tarn_guarded *guarded, guard_record *record)
@@ -309,7 +311,7 @@ static void give_chunk(tarn_guarded *guarded, tarn_memory chunk)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * The heap.
  */
 

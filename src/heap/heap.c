@@ -7,11 +7,12 @@
 #include <string.h>
 
 /*
- * Every check of what the user says is here, once, so that no heap repeats it: the ops see sizes from 1 to
- * PTRDIFF_MAX, alignments that are powers of two, and blocks that are not NULL.
+ * Every check of what the user says is here, once, so that no heap repeats it: the ops see sizes
+ * from 1 to PTRDIFF_MAX, alignments that are powers of two, and blocks that are not NULL.
  */
 
-/* What a request of `size` is served as; 0 bytes are one byte, so that each block has an address of its own. */
+/* What a request of `size` is served as; 0 bytes are one byte, so that each block has an address of
+ * its own. */
 static size_t served_size(size_t size)
 {
     return size == 0 ? 1 : size;

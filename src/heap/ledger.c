@@ -10,10 +10,11 @@
  *     memory
  *     [ record 0 ][ record 1 ] ... [ record capacity-1 ][ index: 2 * capacity numbers ]
  *
- * The index is a hash table with linear probing, at most half full. A vacant record's entry links to the next
- * vacant one; records past `touched` were never used and are in no chain.
+ * The index is a hash table with linear probing, at most half full. A vacant record's entry links
+ * to the next vacant one; records past `touched` were never used and are in no chain.
  *
- * Invariant: each record in use is found in the index from its block's place on without an empty slot between.
+ * Invariant: each record in use is found in the index from its block's place on without an empty
+ * slot between.
  */
 
 enum {
@@ -39,7 +40,8 @@ static uint32_t index_mask(const tarn_ledger *ledger)
     return ledger->capacity * INDEX_PER_RECORD - 1;
 }
 
-/* Fibonacci hashing (Knuth, volume 3, section 6.4): the product's high bits depend on all of the address. */
+/* Fibonacci hashing (Knuth, volume 3, section 6.4): the product's high bits depend on all of the
+ * address. */
 static uint32_t place_of(const tarn_ledger *ledger, const void *block)
 {
     const uint64_t product = ((uint64_t)(uintptr_t)block >> 3) * UINT64_C(0x9E3779B97F4A7C15);
@@ -132,8 +134,8 @@ void heap_ledger_remove(tarn_ledger *ledger, void *record)
     const uint32_t mask = index_mask(ledger);
     uint32_t hole = slot_of(ledger, entry->block);
 
-    /* Close the gap: a number may move into the hole unless its own place lies behind the hole, where a search
-     * for it starts (Knuth, volume 3, section 6.4, algorithm R). */
+    /* Close the gap: a number may move into the hole unless its own place lies behind the hole,
+     * where a search for it starts (Knuth, volume 3, section 6.4, algorithm R). */
     for (uint32_t slot = (hole + 1) & mask; ledger->index[slot] != 0; slot = (slot + 1) & mask) {
         const uint32_t place = place_of(ledger, entry_at(ledger, ledger->index[slot] - 1)->block);
         if (((slot - place) & mask) >= ((slot - hole) & mask)) {

@@ -16,7 +16,8 @@ static bool admits(const tarn_limited *limited, size_t old_size, size_t new_size
            new_size - old_size <= hard_limit - limited->wrapper.books.live;
 }
 
-/* Calls back once each time the soft limit is passed: not again until the bytes have been at or below it. */
+/* Calls back once each time the soft limit is passed: not again until the bytes have been at or
+ * below it. */
 static void look_at_soft_limit(tarn_limited *limited)
 {
     const tarn_limited_options *options = &limited->options;

@@ -3,8 +3,8 @@
 #define TARN_HEAP_LOCK_H
 
 /*
- * The os_lock inside a heap's public struct, which shows it as a plain word because atomics are no part of C++.
- * Nothing else touches the word.
+ * The os_lock inside a heap's public struct, which shows it as a plain word because atomics are no
+ * part of C++. Nothing else touches the word.
  */
 
 #include "os/os.h"

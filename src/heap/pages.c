@@ -12,8 +12,8 @@
  *     block              block + size      whole pages
  *     [ the user's bytes ][ hidden from the user ]
  *
- * Invariant: the ledger has a record for each mapping that holds a block, and the footprint is those mappings and the
- * ledger's own.
+ * Invariant: the ledger has a record for each mapping that holds a block, and the footprint is
+ * those mappings and the ledger's own.
  */
 
 static tarn_pages *pages_of(tarn_heap *heap)

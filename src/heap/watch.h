@@ -3,12 +3,12 @@
 #define TARN_HEAP_WATCH_H
 
 /*
- * Tells Valgrind and AddressSanitizer which bytes of a heap are blocks, so that they report a touch of any
- * other. Without them every function here is empty, or under ten instructions where Valgrind's header was
- * there at build time.
+ * Tells Valgrind and AddressSanitizer which bytes of a heap are blocks, so that they report a touch
+ * of any other. Without them every function here is empty, or under ten instructions where
+ * Valgrind's header was there at build time.
  *
- * Who hides memory shows it again before giving it back to whom it came from: the tools would take the next owner's
- * use for misuse.
+ * Who hides memory shows it again before giving it back to whom it came from: the tools would take
+ * the next owner's use for misuse.
  */
 
 #include <stddef.h>
@@ -37,16 +37,17 @@
 #define HEAP_WATCH_VALGRIND 0
 #endif
 
-/* For functions that read and write a heap's own books among hidden bytes. They must call nothing that is
- * checked: the compiler's memcpy of a word is fine, a libc function on hidden bytes is not. */
+/* For functions that read and write a heap's own books among hidden bytes. They must call nothing
+ * that is checked: the compiler's memcpy of a word is fine, a libc function on hidden bytes is
+ * not. */
 #if HEAP_WATCH_ASAN
 #define HEAP_UNWATCHED __attribute__((no_sanitize("address")))
 #else
 #define HEAP_UNWATCHED
 #endif
 
-/* Announces the heap as a place where blocks come from; `heap` is only a key. Its blocks may hold the blocks of
- * other heaps, so Valgrind does not look for leaks among them. */
+/* Announces the heap as a place where blocks come from; `heap` is only a key. Its blocks may hold
+ * the blocks of other heaps, so Valgrind does not look for leaks among them. */
 static inline void heap_watch_begin(const void *heap)
 {
 #if HEAP_WATCH_VALGRIND

@@ -21,9 +21,6 @@ void heap_wrapper_init(tarn_heap *heap, const tarn_heap_ops *ops, tarn_heap *ups
     if (can->visit == NULL) {
         wrapper->ops.visit = NULL;
     }
-    if (can->reset == NULL) {
-        wrapper->ops.reset = NULL;
-    }
     if (can->alloc_zeroed == NULL) {
         wrapper->ops.alloc_zeroed = NULL;
     }

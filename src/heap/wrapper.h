@@ -3,7 +3,8 @@
 #define TARN_HEAP_WRAPPER_H
 
 /*
- * What the wrapping heaps share: their upstream, the books of what passed through, and the calls that they hand on.
+ * What the wrapping heaps share: their upstream, the books of what passed through, and the calls
+ * that they hand on.
  */
 
 #include "tarn/heaps.h"
@@ -18,12 +19,14 @@ static inline tarn_wrapper *heap_wrapper_of(tarn_heap *heap)
     return (tarn_wrapper *)(void *)(heap + 1);
 }
 
-/* Sets `heap` and its wrapper up over `upstream` (NULL: the pages heap). Of `ops` those that only hand on, below or of
- * the heap's own, remain if upstream has them. A NULL `name` becomes `default_name`. */
+/* Sets `heap` and its wrapper up over `upstream` (NULL: the pages heap). Of `ops` those that only
+ * hand on, below or of the heap's own, remain if upstream has them. A NULL `name` becomes
+ * `default_name`. */
 void heap_wrapper_init(tarn_heap *heap, const tarn_heap_ops *ops, tarn_heap *upstream,
                        const char *name, const char *default_name);
 
-/* The requests, handed on with the books kept. Failing changes nothing but the count of failures. */
+/* The requests, handed on with the books kept. Failing changes nothing but the count of
+ * failures. */
 void *heap_wrapper_alloc(tarn_heap *heap, size_t size, size_t alignment);
 void *heap_wrapper_alloc_zeroed(tarn_heap *heap, size_t size, size_t alignment);
 void heap_wrapper_free(tarn_heap *heap, void *block, size_t size);

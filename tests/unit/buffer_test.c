@@ -142,7 +142,8 @@ static void a_free_block_that_is_just_large_enough_is_found(void **state)
     tarn_buffer buffer;
     make_buffer(&buffer, sizeof memory);
     const size_t whole = largest_free(&buffer);
-    /* A hole whose size is inside a step, all else in use: a search by whole steps alone would pass it by. */
+    /* A hole whose size is inside a step, all else in use: a search by whole steps alone would pass
+     * it by. */
     for (size_t size = 1000; size < 1400; size += 16) {
         void *first = tarn_heap_alloc(&buffer.heap, size, 0);
         void *wall = tarn_heap_alloc(&buffer.heap, 16, 0);

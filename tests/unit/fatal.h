@@ -3,7 +3,8 @@
 #define TARN_TESTS_FATAL_H
 
 /*
- * assert_fatal(statement, what, pool, block): the statement ends in the fatal handler with exactly that line.
+ * assert_fatal(statement, what, pool, block): the statement ends in the fatal handler with exactly
+ * that line.
  *
  * The statement runs in a child, so whatever it ruins is gone with it. Include it after cmocka.h.
  */
@@ -23,7 +24,8 @@ static inline void fatal_tell_parent(const char *line)
     _exit(written < 0);
 }
 
-/* In the child: the statement is to be run. In the parent: `line` is what the child's handler got. */
+/* In the child: the statement is to be run. In the parent: `line` is what the child's handler
+ * got. */
 static inline bool fatal_is_child(char *line, size_t size)
 {
     int ends[2];

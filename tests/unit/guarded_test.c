@@ -211,7 +211,7 @@ static void options_that_mean_nothing_are_refused(void **state)
                      TARN_TOO_LARGE);
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Page mode: faults are explained by the handler, to the parent.
  */
 static void explain_fault(int signal_number, siginfo_t *info, void *context)

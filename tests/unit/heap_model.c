@@ -46,7 +46,7 @@ typedef struct heap_model {
     uint64_t refused;
 } heap_model;
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Faults and choices.
  */
 __attribute__((format(printf, 3, 4))) static bool expect(heap_model *model, bool condition,
@@ -91,7 +91,8 @@ static uint64_t choose(heap_model *model, uint64_t limit)
     return next_random(&model->random) % limit;
 }
 
-/* Each power of two is as likely as the next, and so is 0; both sides of a power are looked at often. */
+/* Each power of two is as likely as the next, and so is 0; both sides of a power are looked at
+ * often. */
 static size_t choose_size(heap_model *model)
 {
     unsigned powers = 0;
@@ -128,7 +129,7 @@ static twin_block *choose_block(heap_model *model)
     return model->count == 0 ? NULL : &model->blocks[choose(model, model->count)];
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * The twin.
  */
 static unsigned char pattern_byte(uint64_t pattern, size_t offset)
@@ -193,7 +194,7 @@ static void forget(heap_model *model, twin_block *block)
     *block = model->blocks[--model->count];
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Operations.
  */
 static void do_alloc(heap_model *model, bool zeroed)
@@ -475,7 +476,7 @@ static void wind_up(heap_model *model)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Runs.
  */
 static heap_model *model_begin(const heap_model_subject *subject, uint64_t seed)

@@ -9,11 +9,11 @@
 #include <stdint.h>
 
 /*
- * The tests that every heap has to pass, whatever it is made of: random operations against a naive twin, and a
- * shortage of memory at every request in turn.
+ * The tests that every heap has to pass, whatever it is made of: random operations against a naive
+ * twin, and a shortage of memory at every request in turn.
  *
- * The twin is a plain array of what the heap should have: where each block is, how large, and what was written
- * into it. After each operation the heap's answers are held against it.
+ * The twin is a plain array of what the heap should have: where each block is, how large, and what
+ * was written into it. After each operation the heap's answers are held against it.
  *
  * A failure is told on standard error with the seed; TARN_SEED=... in the environment repeats it.
  */
@@ -23,8 +23,8 @@ typedef struct heap_model_subject {
     const char *name; /* for messages */
     void *state;      /* for open and close */
 
-    /* Makes the heap over `upstream`, which one without an upstream ignores. NULL if there is no memory for it,
-     * which is a fault unless upstream was made to fail. */
+    /* Makes the heap over `upstream`, which one without an upstream ignores. NULL if there is no
+     * memory for it, which is a fault unless upstream was made to fail. */
     tarn_heap *(*open)(void *state, tarn_heap *upstream);
     void (*close)(void *state);
 
@@ -49,8 +49,9 @@ uint64_t heap_model_seed(void);
 /* Runs random operations; true if the heap did as its twin. */
 bool heap_model_run(const heap_model_subject *subject, uint64_t seed, unsigned operations);
 
-/* Runs the same operations again and again over an upstream whose 1st, 2nd, n-th request fails, alone and with all
- * after it; true if nothing was lost or changed by it. For subjects that use their upstream. */
+/* Runs the same operations again and again over an upstream whose 1st, 2nd, n-th request fails,
+ * alone and with all after it; true if nothing was lost or changed by it. For subjects that use
+ * their upstream. */
 bool heap_model_run_short_of_memory(const heap_model_subject *subject, uint64_t seed,
                                     unsigned operations);
 

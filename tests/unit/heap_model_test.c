@@ -41,7 +41,7 @@ static void close_nothing(void *state)
     (void)state;
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Pages.
  */
 static tarn_heap *open_pages(void *state, tarn_heap *upstream)
@@ -64,7 +64,7 @@ static tarn_heap *open_shared_pages(void *state, tarn_heap *upstream)
     return tarn_pages_heap();
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Buffer: over static memory whose start is off by some bytes, and over a chunk of upstream.
  */
 typedef struct buffer_state {
@@ -86,7 +86,7 @@ static void close_buffer(void *state)
     tarn_buffer_deinit(&it.buffer);
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Wrapping heaps, over upstream.
  */
 static void ignore_soft_limit(void *context, tarn_heap *heap, size_t live)
@@ -149,7 +149,7 @@ static void close_guarded(void *state)
     tarn_guarded_deinit(&it.guarded);
 }
 
-/* ------------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Compositions.
  */
 

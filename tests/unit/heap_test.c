@@ -10,7 +10,8 @@
 #include <cmocka.h>
 
 /*
- * What tarn_heap_*() make of a request before the heap sees it. The heap here writes down the last call.
+ * What tarn_heap_*() make of a request before the heap sees it. The heap here writes down the last
+ * call.
  */
 typedef struct scribe {
     tarn_heap heap;

@@ -14,7 +14,7 @@
 
 enum {
     THREADS = 4,
-    ROUNDS = 4000,
+    ROUNDS = 10000,
     HELD = 16,
 };
 
@@ -26,6 +26,7 @@ static tarn_locked locked;
 /* Blocks on their way from thread to thread; the first byte is the size. */
 static _Atomic(unsigned char *) exchange[HELD];
 static atomic_int faults;
+static pthread_barrier_t start; /* so that no thread is done before the next begins */
 
 static bool count_block(void *context, void *block, size_t size)
 {
@@ -38,6 +39,7 @@ static bool count_block(void *context, void *block, size_t size)
 static void *use_heap(void *context)
 {
     uint64_t random = (uintptr_t)context;
+    pthread_barrier_wait(&start);
     for (int round = 0; round < ROUNDS; round++) {
         random = random * 6364136223846793005u + 1442695040888963407u;
         const size_t size = 2 + (size_t)(random >> 40) % 200;
@@ -74,12 +76,14 @@ static void threads_share_a_heap_that_is_for_one(void **state)
     tarn_counted_init(&counted, &(tarn_counted_options){.upstream = &buffer.heap});
     tarn_locked_init(&locked, &(tarn_locked_options){.upstream = &counted.heap});
     pthread_t threads[THREADS];
+    pthread_barrier_init(&start, NULL, THREADS);
     for (uintptr_t i = 0; i < THREADS; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, use_heap, (void *)(i + 1)), 0);
     }
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
+    pthread_barrier_destroy(&start);
     assert_int_equal(faults, 0);
     assert_int_equal(counted.counts.allocs, THREADS * ROUNDS);
     for (int i = 0; i < HELD; i++) {

@@ -76,15 +76,52 @@ static void what_the_kernel_refuses_is_null_and_leaves_errno_alone(void **state)
     tarn_pages_deinit(&pages);
 }
 
-static size_t resident_size(void)
+/* Bytes of the process's mappings, and of those what is in memory. */
+static void ask_sizes(size_t *mapped, size_t *resident)
 {
-    unsigned long total = 0;
-    unsigned long resident = 0;
+    unsigned long mapped_pages = 0;
+    unsigned long resident_pages = 0;
     FILE *file = fopen("/proc/self/statm", "r");
     assert_non_null(file);
-    assert_int_equal(fscanf(file, "%lu %lu", &total, &resident), 2);
+    assert_int_equal(fscanf(file, "%lu %lu", &mapped_pages, &resident_pages), 2);
     fclose(file);
-    return resident * os_page_size();
+    *mapped = mapped_pages * os_page_size();
+    *resident = resident_pages * os_page_size();
+}
+
+static size_t resident_size(void)
+{
+    size_t mapped;
+    size_t resident;
+    ask_sizes(&mapped, &resident);
+    return resident;
+}
+
+static size_t mapped_size(void)
+{
+    size_t mapped;
+    size_t resident;
+    ask_sizes(&mapped, &resident);
+    return mapped;
+}
+
+static void touch_a_gigabyte_lightly(tarn_heap *heap)
+{
+    const size_t gigabyte = (size_t)1 << 30;
+    const size_t before = resident_size();
+    unsigned char *block = tarn_heap_calloc(heap, 1, gigabyte, 0);
+    assert_non_null(block);
+    memset(block, 1, 1 << 20);
+    /* A neighbour behind the block makes it move. */
+    void *neighbour = tarn_heap_alloc(heap, 1, 0);
+    block = tarn_heap_realloc(heap, block, gigabyte, 2 * gigabyte, 0);
+    assert_non_null(block);
+    assert_int_equal(block[0] + block[(1 << 20) - 1] + block[1 << 20], 2);
+    assert_int_equal(block[2 * gigabyte - 1], 0);
+    assert_true(resident_size() < before + ((size_t)8 << 20));
+    tarn_heap_free(heap, block, 2 * gigabyte);
+    tarn_heap_free(heap, neighbour, 1);
+    assert_true(resident_size() < before + ((size_t)1 << 20));
 }
 
 static void calloc_and_realloc_of_a_gigabyte_touch_only_what_the_user_did(void **state)
@@ -93,21 +130,11 @@ static void calloc_and_realloc_of_a_gigabyte_touch_only_what_the_user_did(void *
     if (!IS_UNDER_NO_TOOL) {
         skip();
     }
-    const size_t gigabyte = (size_t)1 << 30;
-    const size_t before = resident_size();
-    unsigned char *block = tarn_heap_calloc(tarn_pages_heap(), 1, gigabyte, 0);
-    assert_non_null(block);
-    memset(block, 1, 1 << 20);
-    /* A neighbour behind the block makes it move. */
-    void *neighbour = tarn_heap_alloc(tarn_pages_heap(), 1, 0);
-    block = tarn_heap_realloc(tarn_pages_heap(), block, gigabyte, 2 * gigabyte, 0);
-    assert_non_null(block);
-    assert_int_equal(block[0] + block[(1 << 20) - 1] + block[1 << 20], 2);
-    assert_int_equal(block[2 * gigabyte - 1], 0);
-    assert_true(resident_size() < before + ((size_t)8 << 20));
-    tarn_heap_free(tarn_pages_heap(), block, 2 * gigabyte);
-    tarn_heap_free(tarn_pages_heap(), neighbour, 1);
-    assert_true(resident_size() < before + ((size_t)1 << 20));
+    tarn_pages pages;
+    tarn_pages_init(&pages, NULL);
+    touch_a_gigabyte_lightly(&pages.heap);
+    tarn_pages_deinit(&pages);
+    touch_a_gigabyte_lightly(tarn_pages_heap());
 }
 
 static void many_blocks_are_found_again(void **state)
@@ -117,6 +144,7 @@ static void many_blocks_are_found_again(void **state)
     static void *blocks[COUNT];
     tarn_pages pages;
     tarn_pages_init(&pages, NULL);
+    const size_t mapped = mapped_size();
     for (size_t round = 0; round < 3; round++) {
         for (size_t i = 0; i < COUNT; i++) {
             blocks[i] = tarn_heap_alloc(&pages.heap, i + 1, 0);
@@ -130,6 +158,8 @@ static void many_blocks_are_found_again(void **state)
         assert_true(tarn_heap_check(&pages.heap, NULL, 0));
         assert_int_equal(tarn_heap_stats(&pages.heap).live, 0);
     }
+    tarn_heap_trim(&pages.heap);
+    assert_true(!IS_UNDER_NO_TOOL || mapped_size() == mapped);
     tarn_pages_deinit(&pages);
 }
 
@@ -208,10 +238,13 @@ static void check_finds_books_that_do_not_balance(void **state)
     tarn_pages_deinit(&pages);
 }
 
+static pthread_barrier_t start; /* so that no thread is done before the next begins */
+
 static void *allocate_and_free(void *context)
 {
     const size_t own = (size_t)(uintptr_t)context;
-    for (size_t round = 0; round < 200; round++) {
+    pthread_barrier_wait(&start);
+    for (size_t round = 0; round < 1000; round++) {
         const size_t size = (round * 37 + own * 1009) % 20000 + 1;
         unsigned char *block = tarn_heap_alloc(tarn_pages_heap(), size, 0);
         assert_non_null(block);
@@ -229,12 +262,14 @@ static void threads_share_the_pages_heap(void **state)
     (void)state;
     pthread_t threads[4];
     const uint64_t blocks = tarn_heap_stats(tarn_pages_heap()).blocks;
+    pthread_barrier_init(&start, NULL, 4);
     for (uintptr_t i = 0; i < 4; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, allocate_and_free, (void *)(i + 1)), 0);
     }
     for (int i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);
     }
+    pthread_barrier_destroy(&start);
     assert_int_equal(tarn_heap_stats(tarn_pages_heap()).blocks, blocks);
     assert_true(tarn_heap_check(tarn_pages_heap(), NULL, 0));
 }

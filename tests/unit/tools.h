@@ -3,7 +3,8 @@
 #define TARN_TESTS_TOOLS_H
 
 /*
- * For tests that have to know whether a tool watches them, and for those that misuse memory on purpose.
+ * For tests that have to know whether a tool watches them, and for those that misuse memory on
+ * purpose.
  */
 
 #include "heap/watch.h"
