@@ -375,7 +375,7 @@ static void *alloc_block(tarn_buffer *buffer, size_t size, size_t alignment)
     set_previous_free(block + room, false);
     set_tag(buffer, block, split(buffer, block, total, room), gap > 0 ? PREVIOUS_FREE : 0);
     heap_books_give(&buffer->books, size);
-    heap_watch_give(buffer, block, size);
+    heap_watch_give(block, size);
     return block;
 }
 
@@ -425,7 +425,7 @@ static unsigned char *absorb_previous(tarn_buffer *buffer, unsigned char *block)
 static void free_block(tarn_buffer *buffer, unsigned char *block, size_t size)
 {
     check_block(buffer, block, size);
-    heap_watch_take(buffer, block, size);
+    heap_watch_take(block, size);
     heap_books_take(&buffer->books, size);
 
     const size_t total = total_of(block);
@@ -451,7 +451,7 @@ static bool resize_block(tarn_buffer *buffer, unsigned char *block, size_t old_s
     set_previous_free(block + room, false);
     set_tag(buffer, block, split(buffer, block, total, room), flags);
     heap_books_resize(&buffer->books, old_size, new_size);
-    heap_watch_resize(buffer, block, old_size, block, new_size);
+    heap_watch_resize(block, old_size, block, new_size);
     return true;
 }
 
@@ -615,7 +615,6 @@ static bool buffer_visit(tarn_heap *heap, tarn_visitor *visitor, void *context)
 /* Makes all the memory between the books and the end one free block. */
 static void lay_out(tarn_buffer *buffer)
 {
-    heap_watch_begin(buffer);
     heap_watch_hide(buffer->first - WORD, (size_t)(buffer->end - buffer->first) + WORD);
     heap_watch_pause();
     const size_t list_count = (size_t)buffer->row_count << buffer->steps_log2;
@@ -634,7 +633,6 @@ static void lay_out(tarn_buffer *buffer)
 static bool buffer_reset(tarn_heap *heap)
 {
     tarn_buffer *buffer = buffer_of(heap);
-    heap_watch_end(buffer);
     heap_books_take_all(&buffer->books);
     buffer->secret++; /* the tags of the blocks that are gone must not pass for tags */
     lay_out(buffer);
@@ -698,6 +696,5 @@ tarn_status tarn_buffer_init(tarn_buffer *buffer, tarn_memory memory,
 
 void tarn_buffer_deinit(tarn_buffer *buffer)
 {
-    heap_watch_end(buffer);
     heap_watch_show(buffer->memory.start, buffer->memory.size);
 }

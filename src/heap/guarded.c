@@ -357,7 +357,7 @@ static void *guarded_alloc(tarn_heap *heap, size_t size, size_t alignment)
     fill(block_of(record), rear_zone(record), NEW_BYTE);
     fill(rear_zone(record), rear_zone_end(record), ZONE_BYTE);
     heap_watch_hide(chunk, plan.size);
-    heap_watch_give(guarded, block_of(record), size);
+    heap_watch_give(block_of(record), size);
     heap_books_give(&guarded->wrapper.books, size);
     return block_of(record);
 }
@@ -410,7 +410,7 @@ static void guarded_free(tarn_heap *heap, void *block, size_t size)
     }
     check_bytes(guarded, record);
     seal(record);
-    heap_watch_take(guarded, block, size);
+    heap_watch_take(block, size);
     heap_books_take(&guarded->wrapper.books, size);
     quarantine_add(guarded, record);
     quarantine_cut(guarded, guarded->quarantine_limit);
@@ -504,7 +504,7 @@ static bool guarded_reset(tarn_heap *heap)
         guard_record *record = heap_ledger_at(&guarded->ledger, number);
         if (record != NULL && !record->is_freed) {
             check_bytes(guarded, record);
-            heap_watch_take(guarded, record->entry.block, record->entry.size);
+            heap_watch_take(record->entry.block, record->entry.size);
             record->is_freed = true;
             (void)release(guarded, record);
         }
@@ -542,7 +542,6 @@ tarn_status tarn_guarded_init(tarn_guarded *guarded, const tarn_guarded_options 
     heap_ledger_init(&guarded->ledger, sizeof(guard_record));
     heap_wrapper_init(&guarded->heap, &ops, options->upstream, options->name, "guarded");
     guarded->heap.ops = &ops; /* none is handed on, so upstream need not have it */
-    heap_watch_begin(guarded);
     return TARN_OK;
 }
 
@@ -550,7 +549,6 @@ void tarn_guarded_deinit(tarn_guarded *guarded)
 {
     guarded_reset(&guarded->heap);
     release_ledger(guarded);
-    heap_watch_end(guarded);
 }
 
 bool tarn_guarded_explain(const tarn_guarded *guarded, const void *address, char *text, size_t size,

@@ -67,10 +67,6 @@ static void *map_block(tarn_pages *pages, size_t size, size_t alignment)
 {
     const size_t page_size = os_page_size();
     const size_t mapped = mapping_size(size);
-    if (!pages->is_watched) {
-        heap_watch_begin(pages);
-        pages->is_watched = true;
-    }
     if (!prepare_record(pages)) {
         return NULL;
     }
@@ -82,7 +78,7 @@ static void *map_block(tarn_pages *pages, size_t size, size_t alignment)
     heap_books_give(&pages->books, size);
     heap_books_hold(&pages->books, mapped);
     heap_watch_hide(block, mapped);
-    heap_watch_give(pages, block, size);
+    heap_watch_give(block, size);
     return block;
 }
 
@@ -115,7 +111,7 @@ static void pages_free(tarn_heap *heap, void *block, size_t size)
     heap_ledger_remove(&pages->ledger, record_of(pages, block, size));
     heap_books_take(&pages->books, size);
     pages->books.footprint -= mapped;
-    heap_watch_take(pages, block, size);
+    heap_watch_take(block, size);
     heap_watch_show(block, mapped);
     os_pages_unmap(block, mapped);
     heap_lock_release(&pages->lock);
@@ -137,7 +133,7 @@ static void note_resize(tarn_pages *pages, heap_ledger_entry *record, void *new_
         heap_ledger_add(&pages->ledger, new_block, new_size);
     }
     /* What a mapping lost is nobody's: the tools must not keep it hidden from its next owner. */
-    heap_watch_resize(pages, old_block, old_size, new_block, new_size);
+    heap_watch_resize(old_block, old_size, new_block, new_size);
     if (new_block != old_block || mapping_size(new_size) < mapping_size(old_size)) {
         const size_t kept = new_block == old_block ? mapping_size(new_size) : 0;
         heap_watch_show((unsigned char *)old_block + kept, mapping_size(old_size) - kept);
@@ -260,7 +256,7 @@ static bool pages_reset(tarn_heap *heap)
     for (uint32_t number = 0; number < pages->ledger.touched; number++) {
         const heap_ledger_entry *record = heap_ledger_at(&pages->ledger, number);
         if (record != NULL) {
-            heap_watch_take(pages, record->block, record->size);
+            heap_watch_take(record->block, record->size);
             heap_watch_show(record->block, mapping_size(record->size));
             os_pages_unmap(record->block, mapping_size(record->size));
         }
@@ -322,7 +318,4 @@ tarn_status tarn_pages_init(tarn_pages *pages, const tarn_pages_options *options
 void tarn_pages_deinit(tarn_pages *pages)
 {
     pages_reset(&pages->heap);
-    if (pages->is_watched) {
-        heap_watch_end(pages);
-    }
 }

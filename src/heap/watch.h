@@ -7,6 +7,9 @@
  * of any other. Without them every function here is empty, or under ten instructions where
  * Valgrind's header was there at build time.
  *
+ * Valgrind is told which bytes are whose to touch, but not which are blocks: its leak search allows
+ * blocks inside of blocks only two deep, and heaps stack as deep as they like.
+ *
  * Who hides memory shows it again before giving it back to whom it came from: the tools would take
  * the next owner's use for misuse.
  */
@@ -46,24 +49,6 @@
 #define HEAP_UNWATCHED
 #endif
 
-/* Announces the heap as a place where blocks come from; `heap` is only a key. Its blocks may hold
- * the blocks of other heaps, so Valgrind does not look for leaks among them. */
-static inline void heap_watch_begin(const void *heap)
-{
-#if HEAP_WATCH_VALGRIND
-    VALGRIND_CREATE_MEMPOOL_EXT(heap, 0, 0, VALGRIND_MEMPOOL_METAPOOL);
-#endif
-    (void)heap;
-}
-
-static inline void heap_watch_end(const void *heap)
-{
-#if HEAP_WATCH_VALGRIND
-    VALGRIND_DESTROY_MEMPOOL(heap);
-#endif
-    (void)heap;
-}
-
 /* The bytes are nobody's to touch. */
 static inline void heap_watch_hide(const void *start, size_t size)
 {
@@ -89,34 +74,32 @@ static inline void heap_watch_show(const void *start, size_t size)
 }
 
 /* `size` bytes from `block` were handed out, with undefined contents. */
-static inline void heap_watch_give(const void *heap, const void *block, size_t size)
+static inline void heap_watch_give(const void *block, size_t size)
 {
 #if HEAP_WATCH_ASAN
     __asan_unpoison_memory_region(block, size);
 #elif HEAP_WATCH_VALGRIND
-    VALGRIND_MEMPOOL_ALLOC(heap, block, size);
+    VALGRIND_MAKE_MEM_UNDEFINED(block, size);
 #endif
-    (void)heap;
     (void)block;
     (void)size;
 }
 
 /* The block came back; its bytes are hidden. */
-static inline void heap_watch_take(const void *heap, const void *block, size_t size)
+static inline void heap_watch_take(const void *block, size_t size)
 {
 #if HEAP_WATCH_ASAN
     __asan_poison_memory_region(block, size);
 #elif HEAP_WATCH_VALGRIND
-    VALGRIND_MEMPOOL_FREE(heap, block);
+    VALGRIND_MAKE_MEM_NOACCESS(block, size);
 #endif
-    (void)heap;
     (void)block;
     (void)size;
 }
 
 /* The block has new_size bytes, perhaps elsewhere. The bytes that it lost are hidden. */
-static inline void heap_watch_resize(const void *heap, const void *old_block, size_t old_size,
-                                     const void *new_block, size_t new_size)
+static inline void heap_watch_resize(const void *old_block, size_t old_size, const void *new_block,
+                                     size_t new_size)
 {
 #if HEAP_WATCH_ASAN
     if (old_block != new_block) {
@@ -126,14 +109,12 @@ static inline void heap_watch_resize(const void *heap, const void *old_block, si
     }
     __asan_unpoison_memory_region(new_block, new_size);
 #elif HEAP_WATCH_VALGRIND
-    VALGRIND_MEMPOOL_CHANGE(heap, old_block, new_block, new_size);
     if (new_size > old_size) {
         VALGRIND_MAKE_MEM_UNDEFINED((const char *)new_block + old_size, new_size - old_size);
     } else {
         VALGRIND_MAKE_MEM_NOACCESS((const char *)new_block + new_size, old_size - new_size);
     }
 #endif
-    (void)heap;
     (void)old_block;
     (void)old_size;
     (void)new_block;

@@ -8,18 +8,24 @@
 /*
  * Spans in the hands of a heap.
  *
- *     page heap --take_unit--> CURRENT --last slot taken--> FULL --first slot freed--> PARTIAL
- *         ^                       ^                                                    |  |  |
- *         |                       `------------- next in the queue --------------------'  |  |
- *         |<------------------------------- last slot freed ------------------------------'  |
- *         `--------- central <-- sparse for a while, or the thread ended --------------------'
+ *     page heap --take_unit--> CURRENT --last slot taken--> FULL --first slot freed--> PARTIAL --few used--> SPARSE
+ *         ^                       ^                           |                          |                     |
+ *         |                       `---- first in the queue ---|--------------------------+---------------------|
+ *         |                                                   | all freed by others      | last slot freed     |
+ *         |                                                   v                          v                     |
+ *         `------------------------------------------------ DRAINED                    SPARE <-----------------'
  *
- * Invariant: a current span's list is never empty, so that the fast path has one way to fail; a full span's label is
- * 0, so that the first slot freed comes here.
+ * Who may touch what, in a thread's cache. The thread takes from and gives to CURRENT and PARTIAL spans with one
+ * store to the head and no lock. Of a FULL span nothing changes without the heap's lock: freeing its first slot
+ * finds label 0 and comes here. A SPARSE span is not among those that free_fast finds, and changes under the
+ * lock alone. So the scavenger, with the lock, can give back the pages of sparse spans, and of full ones
+ * that other threads have freed to the last slot, while the owner sleeps.
+ *
+ * Invariant: a current span's list is never empty, so that the fast path has one way to fail.
  */
 
 #define LINK_BYTES 4096 /* slots are linked so many bytes ahead, so that a span touches pages as it needs them */
-#define SPARSE_AGE_MS 20
+#define SPARSE_AGE_MS 4 /* a span that empties faster is left to its thread */
 
 /* A static span that owns nothing: every take from it fails its tag, every pointer misses its unit. */
 static uint64_t nil_slot[2];
@@ -77,26 +83,31 @@ static void set_current(malloc_heap *heap, unsigned class_index, malloc_span *sp
     }
 }
 
-static void own(malloc_heap *heap, malloc_span *span)
+static void show_own(const malloc_heap *heap, malloc_span *span)
 {
-    atomic_store_explicit(&span->owner, heap, memory_order_release);
-    heap->span_count++;
     if (is_self(heap)) {
         thread_self.own[span->unit % OWN_COUNT] = span;
     }
 }
 
-void heap_show_own(malloc_span *span)
+static void own(malloc_heap *heap, malloc_span *span)
 {
-    thread_self.own[span->unit % OWN_COUNT] = span;
+    atomic_store_explicit(&span->owner, heap, memory_order_release);
+    count_add(&heap->span_count, 1);
+    show_own(heap, span);
+}
+
+static void hide_own(const malloc_heap *heap, const malloc_span *span)
+{
+    if (is_self(heap) && thread_self.own[span->unit % OWN_COUNT] == span) {
+        thread_self.own[span->unit % OWN_COUNT] = &nil_span;
+    }
 }
 
 static void disown(malloc_heap *heap, malloc_span *span)
 {
-    heap->span_count--;
-    if (is_self(heap) && thread_self.own[span->unit % OWN_COUNT] == span) {
-        thread_self.own[span->unit % OWN_COUNT] = &nil_span;
-    }
+    count_add(&heap->span_count, (uint64_t)-1);
+    hide_own(heap, span);
 }
 
 /* ---- linking slots ---- */
@@ -143,6 +154,13 @@ static void link_page(linker *builder, unsigned page)
     }
 }
 
+/* How many bytes of untouched slots to link: pages that are resident anyway, else the more the more were needed. */
+static size_t link_bytes(const malloc_span *span)
+{
+    const size_t more = span->bound / 2 > LINK_BYTES ? span->bound / 2 : LINK_BYTES;
+    return span->reach > span->bound + more ? span->reach - span->bound : more;
+}
+
 /* Puts slots on the empty list of a span that has `used` in use: those of a page that was given back, else ones
  * never touched. False when there are none. The span reports neither sparse nor empty while it is current. */
 static bool extend(malloc_span *span, int32_t used, int32_t mark)
@@ -156,7 +174,7 @@ static bool extend(malloc_span *span, int32_t used, int32_t mark)
         link_page(&builder, page);
     }
     if (builder.last == NULL) {
-        unsigned count = LINK_BYTES / span->slot_size;
+        unsigned count = (unsigned)(link_bytes(span) / span->slot_size);
         const unsigned rest = span->slot_count - (unsigned)span->touched;
         count = count == 0 ? 1 : count;
         count = count < rest ? count : rest;
@@ -164,8 +182,8 @@ static bool extend(malloc_span *span, int32_t used, int32_t mark)
             linker_add(&builder, span->base + (span->touched + index) * (size_t)span->slot_size);
         }
         span->touched = (uint16_t)(span->touched + count);
-        span->bound = (uint32_t)span->touched * span->slot_size;
-        span->reach = span->bound > span->reach ? span->bound : span->reach;
+        span->bound = span->touched * (uintptr_t)span->slot_size;
+        span->reach = span->bound > span->reach ? (uint32_t)span->bound : span->reach;
     }
     if (builder.last == NULL) {
         return false;
@@ -182,29 +200,39 @@ _Noreturn static void corrupted(const malloc_heap *heap, const void *slot)
     base_fatal("corrupted free list", heap->interface.name, slot);
 }
 
-/* Takes the first slot of the current span's list; NULL when the heap has no current span. */
-static void *take_current(malloc_heap *heap, unsigned class_index)
+/* Takes the first of several slots of the current span's list; NULL when there are not several. */
+static void *take_plain(malloc_heap *heap, unsigned class_index)
+{
+    malloc_span *span = heap->current[class_index];
+    uint64_t *slot = word_at(span, span_head(span));
+    const uint64_t link = *slot;
+    if ((uint32_t)(link >> TAG_SHIFT) != span_tag(span)) {
+        return NULL;
+    }
+    span_set_head(span, link);
+    *slot = 0;
+    return slot;
+}
+
+/* Takes the last slot of the current span's list, which gets new ones, or the span is full. */
+static void *take_last(malloc_heap *heap, unsigned class_index)
 {
     malloc_span *span = heap->current[class_index];
     if (span == &nil_span) {
         return NULL;
     }
-    const uint64_t head = span_head(span);
-    uint64_t *slot = word_at(span, head);
+    uint64_t *slot = word_at(span, span_head(span));
     const uint64_t link = *slot;
-    if ((uint32_t)(link >> TAG_SHIFT) == span_tag(span)) {
-        span_set_head(span, link);
-    } else if ((uint32_t)(link >> TAG_SHIFT) == (span_tag(span) ^ END_FLIP)) {
-        const int32_t used = span_used_at(span, link);
-        if (!extend(span, used, MARK_NEVER)) {
-            span->mark = used;
-            span->state = SPAN_FULL;
-            span_set_head(span, span_word(span, 0, 0));
-            span_queue_append(&heap->full, span);
-            set_current(heap, class_index, &nil_span);
-        }
-    } else {
+    if ((uint32_t)(link >> TAG_SHIFT) != (span_tag(span) ^ END_FLIP)) {
         corrupted(heap, slot);
+    }
+    const int32_t used = span_used_at(span, link);
+    if (!extend(span, used, MARK_NEVER)) {
+        span->mark = used;
+        span->state = SPAN_FULL;
+        span_set_head(span, span_word(span, 0, 0));
+        span_queue_append(&heap->full, span);
+        set_current(heap, class_index, &nil_span);
     }
     *slot = 0;
     return slot;
@@ -251,18 +279,17 @@ static malloc_span *fresh_span(malloc_heap *heap, unsigned class_index)
     return span;
 }
 
-/* A spare span: best one of the class, whose slots are linked already, else the oldest. */
+/* A spare span: one of the class, whose slots are linked already, else the oldest when there are many. */
 static malloc_span *take_spare(malloc_heap *heap, unsigned class_index)
 {
-    if (heap->spare_count == 0) {
-        return NULL;
+    unsigned found = heap->spare_count;
+    while (found > 0 && heap->spares[found - 1]->class_index != class_index) {
+        found--;
     }
-    unsigned found = 0;
-    for (unsigned index = heap->spare_count; index-- > 0;) {
-        if (heap->spares[index]->class_index == class_index) {
-            found = index;
-            break;
-        }
+    if (found > 0) {
+        found--;
+    } else if (heap->spare_count < SPARE_COUNT) {
+        return NULL;
     }
     malloc_span *span = heap->spares[found];
     heap->spare_count--;
@@ -274,27 +301,33 @@ static malloc_span *take_spare(malloc_heap *heap, unsigned class_index)
     return span;
 }
 
-void *heap_take(malloc_heap *heap, unsigned class_index)
+/* A span with free slots; the lock is held. */
+static malloc_span *next_span(malloc_heap *heap, unsigned class_index)
 {
-    void *slot = take_current(heap, class_index);
-    if (slot != NULL) {
-        return slot;
-    }
-    if (atomic_load_explicit(&heap->remote, memory_order_relaxed) != NULL) {
-        heap_collect(heap);
-    }
+    heap_collect(heap);
     malloc_span *span = heap->partial[class_index].first;
     if (span != NULL) {
         span_queue_remove(&heap->partial[class_index], span);
-    } else {
-        span = heap->kind == HEAP_THREAD ? central_adopt(heap, class_index) : NULL;
+        return span;
+    }
+    if (heap->kind == HEAP_THREAD) {
+        span = central_adopt(heap, class_index);
         if (span != NULL) {
             own(heap, span);
-        } else {
-            span = take_spare(heap, class_index);
-            span = span != NULL ? span : fresh_span(heap, class_index);
+            return span;
         }
+        span = take_spare(heap, class_index);
     }
+    return span != NULL ? span : fresh_span(heap, class_index);
+}
+
+static void *take_locked(malloc_heap *heap, unsigned class_index)
+{
+    void *slot = take_last(heap, class_index);
+    if (slot != NULL) {
+        return slot;
+    }
+    malloc_span *span = next_span(heap, class_index);
     if (span == NULL) {
         return NULL;
     }
@@ -303,16 +336,31 @@ void *heap_take(malloc_heap *heap, unsigned class_index)
     }
     span->state = SPAN_CURRENT;
     span->was_empty = false;
+    show_own(heap, span);
     set_current(heap, class_index, span);
-    return take_current(heap, class_index);
+    slot = take_plain(heap, class_index);
+    return slot != NULL ? slot : take_last(heap, class_index);
+}
+
+void *heap_take(malloc_heap *heap, unsigned class_index)
+{
+    void *slot = take_plain(heap, class_index);
+    if (slot != NULL || heap->kind != HEAP_THREAD) {
+        return slot != NULL ? slot : take_locked(heap, class_index);
+    }
+    os_lock_take(&heap->lock);
+    slot = take_locked(heap, class_index);
+    os_lock_release(&heap->lock);
+    return slot;
 }
 
 /* ---- giving ---- */
 
-/* The count in use at which a span is worth giving to central: an eighth, a half where a slot is a page. */
+/* The count in use at which a span is sparse: the larger the slots, the likelier are free pages. */
 static int32_t sparse_mark(const malloc_span *span)
 {
-    return span->slot_size >= os_page_size() ? span->slot_count / 2 : span->slot_count / 8;
+    const unsigned part = span->slot_size >= os_page_size() ? 2 : span->slot_size >= 256 ? 4 : 8;
+    return (int32_t)(span->slot_count / part);
 }
 
 static void release(malloc_heap *heap, malloc_span *span)
@@ -336,6 +384,7 @@ static void spare(malloc_heap *heap, malloc_span *span, uint64_t *slot)
         heap->spare_count--;
         memmove(&heap->spares[0], &heap->spares[1], heap->spare_count * sizeof heap->spares[0]);
     }
+    hide_own(heap, span); /* others may release it from here */
     span->state = SPAN_SPARE;
     span_set_head(span, span_word(span, LABEL_EMPTY, (uintptr_t)slot));
     heap->spares[heap->spare_count++] = span;
@@ -378,42 +427,67 @@ static void reset_current(malloc_span *span)
     (void)extend(span, 0, MARK_NEVER);
 }
 
+/* The span has just lost its last slot in use. */
+static void give_last(malloc_heap *heap, malloc_span *span, uint64_t *slot)
+{
+    if (span->state != SPAN_CURRENT) {
+        span_queue_remove(&heap->partial[span->class_index], span);
+        spare(heap, span, slot);
+    } else if (span->was_empty) {
+        reset_current(span);
+    } else {
+        span->was_empty = true;
+        span_set_head(span, span_word(span, LABEL_EMPTY, (uintptr_t)slot));
+    }
+}
+
 void heap_give(malloc_heap *heap, malloc_span *span, void *block)
 {
     uint64_t *slot = block;
-    const uint64_t head = span_head(span);
-    const uint32_t label = (uint32_t)(head >> LABEL_SHIFT);
     if (span->state == SPAN_FULL) {
         give_first(heap, span, slot);
         return;
     }
+    const uint64_t head = span_head(span);
+    const uint32_t label = (uint32_t)(head >> LABEL_SHIFT);
+    *slot = head;
     if (label >= 2) {
-        *slot = head;
         span_set_head(span, span_word(span, label - 2, (uintptr_t)slot));
         return;
     }
     /* A mark: label 0 is the span's own, label 1 the last slot in use. */
     const int32_t used = (label == 1 ? 1 : span->mark) - 1;
-    *slot = head;
     if (used == 0) {
-        if (span->state != SPAN_CURRENT) {
-            span_queue_remove(&heap->partial[span->class_index], span);
-            spare(heap, span, slot);
-        } else if (span->was_empty) {
-            reset_current(span);
-        } else {
-            span->was_empty = true;
-            span_set_head(span, span_word(span, LABEL_EMPTY, (uintptr_t)slot));
-        }
+        give_last(heap, span, slot);
         return;
     }
     span_set_head(span, span_word(span, 2 * (uint64_t)(uint32_t)(used - 1) + 1, (uintptr_t)slot));
-    if (span->state == SPAN_PARTIAL && heap->kind == HEAP_THREAD &&
-        os_clock_ms() - span->since >= SPARSE_AGE_MS) {
-        span_queue_remove(&heap->partial[span->class_index], span);
-        disown(heap, span);
-        central_leave(span);
+    if (span->state == SPAN_PARTIAL && heap->kind == HEAP_THREAD) {
+        const uint64_t now = os_clock_ms();
+        if (now - span->since >= SPARSE_AGE_MS) {
+            span->state = SPAN_SPARSE;
+            span->since = now;
+            hide_own(heap, span);
+            atomic_store_explicit(&heap->has_sparse, true, memory_order_relaxed);
+        }
     }
+}
+
+void heap_give_own(malloc_heap *heap, malloc_span *span, void *slot)
+{
+    const uint8_t state = span->state;
+    const uint64_t head = span_head(span);
+    if ((state == SPAN_CURRENT || state == SPAN_PARTIAL) && head >> LABEL_SHIFT >= 2) {
+        show_own(heap, span);
+        heap_check_free(heap, span, slot);
+        *(uint64_t *)slot = head;
+        span_set_head(span, span_word(span, (head >> LABEL_SHIFT) - 2, (uintptr_t)slot));
+        return;
+    }
+    os_lock_take(&heap->lock);
+    heap_check_free(heap, span, slot);
+    heap_give(heap, span, slot);
+    os_lock_release(&heap->lock);
 }
 
 /* ---- frees from other threads ---- */
@@ -457,12 +531,12 @@ static bool list_has(malloc_span *span, const void *block)
     return true; /* a ring: something was freed twice */
 }
 
-void heap_give_checked(malloc_heap *heap, malloc_span *span, void *slot)
+void heap_check_free(malloc_heap *heap, malloc_span *span, const void *slot)
 {
-    if (looks_free(span, slot) && list_has(span, slot)) {
+    if (span->state == SPAN_SPARE || span->state == SPAN_DRAINED ||
+        (looks_free(span, slot) && list_has(span, slot))) {
         base_fatal("double free", heap->interface.name, slot);
     }
-    heap_give(heap, span, slot);
 }
 
 void heap_give_locked(malloc_heap *owner, malloc_span *span, void *slot)
@@ -475,7 +549,8 @@ void heap_give_locked(malloc_heap *owner, malloc_span *span, void *slot)
     /* It may have been adopted since the caller looked; not any more while the lock is held. */
     malloc_heap *now = atomic_load_explicit(&span->owner, memory_order_acquire);
     if (now == owner) {
-        heap_give_checked(owner, span, slot);
+        heap_check_free(owner, span, slot);
+        heap_give(owner, span, slot);
     }
     os_lock_release(&owner->lock);
     if (now != owner) {
@@ -516,32 +591,185 @@ static malloc_span *span_of_sent(malloc_heap *heap, remote_block *block)
     return span;
 }
 
+/* Takes everything that was sent, each block checked before it is followed. */
+static remote_block *take_sent(malloc_heap *heap)
+{
+    return atomic_load_explicit(&heap->remote, memory_order_relaxed) == NULL
+               ? NULL
+               : atomic_exchange_explicit(&heap->remote, NULL, memory_order_acquire);
+}
+
+/* The span of a block that was sent, and the next block; NULL when the span has changed hands and the block was
+ * sent on. */
+static malloc_span *open_sent(malloc_heap *heap, remote_block *block, remote_block **next)
+{
+    malloc_span *span = span_of_sent(heap, block);
+    if (looks_free(span, (const uint64_t *)block)) {
+        base_fatal("double free", heap->interface.name, block);
+    }
+    *next = block->next;
+    __builtin_prefetch(*next);
+    if (span->slot_size >= sizeof *block) {
+        block->proof = 0;
+    }
+    malloc_heap *owner = atomic_load_explicit(&span->owner, memory_order_acquire);
+    if (owner != heap) {
+        block->next = NULL;
+        heap_send(owner, span, block);
+        return NULL;
+    }
+    return span;
+}
+
+static void collect_pending(malloc_heap *heap)
+{
+    malloc_span *span = heap->pending;
+    heap->pending = NULL;
+    while (span != NULL) {
+        malloc_span *after = span->next_pending;
+        remote_block *block = span->pending;
+        span->is_pending = false;
+        span->pending = NULL;
+        span->pending_count = 0;
+        while (block != NULL) {
+            remote_block *next = block->next;
+            heap_give(heap, span, block);
+            block = next;
+        }
+        span = after;
+    }
+    while (heap->drained.first != NULL) {
+        span = heap->drained.first;
+        span_queue_remove(&heap->drained, span);
+        release(heap, span);
+    }
+}
+
 void heap_collect(malloc_heap *heap)
 {
-    if (atomic_load_explicit(&heap->remote, memory_order_relaxed) == NULL) {
-        return;
+    if (heap->pending != NULL || heap->drained.first != NULL) {
+        collect_pending(heap);
     }
-    remote_block *block = atomic_exchange_explicit(&heap->remote, NULL, memory_order_acquire);
-    while (block != NULL) {
-        malloc_span *span = span_of_sent(heap, block);
-        if (looks_free(span, (const uint64_t *)block)) {
-            base_fatal("double free", heap->interface.name, block);
-        }
-        remote_block *next = block->next;
-        __builtin_prefetch(next);
-        if (span->slot_size >= sizeof *block) {
-            block->proof = 0;
-        }
-        malloc_heap *owner = atomic_load_explicit(&span->owner, memory_order_acquire);
-        if (owner == heap) {
+    for (remote_block *block = take_sent(heap), *next = NULL; block != NULL; block = next) {
+        malloc_span *span = open_sent(heap, block, &next);
+        if (span != NULL) {
             heap_give(heap, span, block);
-        } else {
-            /* The span changed hands while the slot was on its way. */
-            block->next = NULL;
-            heap_send(owner, span, block);
         }
-        block = next;
     }
+}
+
+/* ---- for a thread that sleeps ---- */
+
+/* Every slot of a full span was freed by other threads, and the owner cannot have one to free: its pages go. */
+static size_t drain(malloc_heap *heap, malloc_span *span)
+{
+    const size_t bytes = base_align_up(span->reach, os_page_size());
+    if (!os_pages_purge((void *)span->base, bytes)) {
+        return 0;
+    }
+    span_queue_remove(&heap->full, span);
+    span->pending = NULL;
+    span->pending_count = 0;
+    span->state = SPAN_DRAINED;
+    span->reach = 0;
+    span_queue_append(&heap->drained, span);
+    return bytes;
+}
+
+/* Sorts what was sent by span, without a change to any span that the owner may be using. */
+static size_t sort_sent(malloc_heap *heap)
+{
+    size_t given = 0;
+    for (remote_block *block = take_sent(heap), *next = NULL; block != NULL; block = next) {
+        malloc_span *span = open_sent(heap, block, &next);
+        if (span == NULL) {
+            continue;
+        }
+        if (span->state == SPAN_SPARSE) {
+            heap_give(heap, span, block);
+            continue;
+        }
+        block->next = span->pending;
+        span->pending = block;
+        span->pending_count++;
+        if (!span->is_pending) {
+            span->is_pending = true;
+            span->next_pending = heap->pending;
+            heap->pending = span;
+        }
+        if (span->state == SPAN_FULL && span->pending_count == span->mark) {
+            given += drain(heap, span);
+        }
+    }
+    return given;
+}
+
+static bool has_sparse(const malloc_heap *heap)
+{
+    return atomic_load_explicit(&heap->has_sparse, memory_order_relaxed);
+}
+
+static size_t purge_sparse(malloc_heap *heap, uint64_t age)
+{
+    size_t given = 0;
+    const uint64_t now = os_clock_ms();
+    atomic_store_explicit(&heap->has_sparse, false, memory_order_relaxed);
+    for (unsigned index = 0; index < CLASS_COUNT; index++) {
+        for (malloc_span *span = heap->partial[index].first; span != NULL; span = span->next) {
+            if (span->state != SPAN_SPARSE || span->since == SINCE_PURGED) {
+                continue;
+            }
+            if (now - span->since < age) {
+                atomic_store_explicit(&heap->has_sparse, true, memory_order_relaxed);
+                continue;
+            }
+            span->since = SINCE_PURGED;
+            given += span_purge(span);
+        }
+    }
+    return given;
+}
+
+size_t heap_scavenge(malloc_heap *heap, uint64_t age)
+{
+    size_t given = 0;
+    remote_block *sent = atomic_load_explicit(&heap->remote, memory_order_relaxed);
+    const bool sleeps = sent != NULL && (sent == heap->seen || age == 0);
+    heap->seen = sent;
+    if (!sleeps && !has_sparse(heap)) {
+        return 0;
+    }
+    os_lock_take(&heap->lock);
+    if (sleeps) {
+        given += sort_sent(heap);
+        heap->seen = NULL;
+    }
+    if (has_sparse(heap)) {
+        given += purge_sparse(heap, age);
+    }
+    os_lock_release(&heap->lock);
+    return given;
+}
+
+bool heap_has_work(const malloc_heap *heap)
+{
+    return has_sparse(heap) ||
+           atomic_load_explicit(&heap->remote, memory_order_relaxed) != NULL;
+}
+
+size_t heap_trim_own(malloc_heap *heap)
+{
+    size_t given = 0;
+    os_lock_take(&heap->lock);
+    heap_collect(heap);
+    heap_release_unused(heap);
+    for (unsigned index = 0; index < CLASS_COUNT; index++) {
+        for (malloc_span *span = heap->partial[index].first; span != NULL; span = span->next) {
+            given += span_purge(span);
+        }
+    }
+    os_lock_release(&heap->lock);
+    return given;
 }
 
 /* ---- the end of a thread ---- */
@@ -664,7 +892,7 @@ size_t span_purge(malloc_span *span)
 {
     const size_t page = os_page_size();
     uint64_t bits[SLOT_WORDS];
-    if (span->state != SPAN_PARTIAL || !free_slots(span, bits)) {
+    if ((span->state != SPAN_PARTIAL && span->state != SPAN_SPARSE) || !free_slots(span, bits)) {
         return 0;
     }
     uint32_t busy = 0;

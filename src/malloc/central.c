@@ -16,8 +16,6 @@ malloc_heap central = {
 static _Atomic(uint8_t) waiting[CLASS_COUNT];
 static _Atomic(uint32_t) unpurged; /* spans that came since central_purge last saw all of them, a count */
 
-#define SEEN UINT64_MAX /* `since` of a span whose free pages have gone back */
-
 void central_note(unsigned class_index)
 {
     atomic_store_explicit(&waiting[class_index], 1, memory_order_relaxed);
@@ -33,7 +31,7 @@ bool central_has_work(void)
 void central_leave(malloc_span *span)
 {
     os_lock_take(&central.lock);
-    central.span_count++;
+    count_add(&central.span_count, 1);
     span->since = os_clock_ms();
     /* From here on others send its slots to central, where they wait for the lock. */
     atomic_store_explicit(&span->owner, &central, memory_order_release);
@@ -58,7 +56,7 @@ malloc_span *central_adopt(malloc_heap *heap, unsigned class_index)
     malloc_span *span = central.partial[class_index].first;
     if (span != NULL) {
         span_queue_remove(&central.partial[class_index], span);
-        central.span_count--;
+        count_add(&central.span_count, (uint64_t)-1);
         atomic_store_explicit(&span->owner, heap, memory_order_release);
     }
     if (central.partial[class_index].first == NULL) {
@@ -72,7 +70,7 @@ malloc_span *central_adopt(malloc_heap *heap, unsigned class_index)
 static malloc_span *due_span(unsigned class_index, uint64_t now, uint64_t age)
 {
     malloc_span *span = central.partial[class_index].first;
-    while (span != NULL && (span->since == SEEN || now - span->since < age)) {
+    while (span != NULL && (span->since == SINCE_PURGED || now - span->since < age)) {
         span = span->next;
     }
     return span;
@@ -88,7 +86,7 @@ size_t central_purge(uint64_t age)
     for (unsigned index = 0; index < CLASS_COUNT; index++) {
         malloc_span *span = NULL;
         while ((span = due_span(index, now, age)) != NULL) {
-            span->since = SEEN;
+            span->since = SINCE_PURGED;
             /* To the end, so that the search for the next one that is due finds it early. */
             span_queue_remove(&central.partial[index], span);
             span_queue_append(&central.partial[index], span);
@@ -98,7 +96,7 @@ size_t central_purge(uint64_t age)
             os_lock_take(&central.lock);
         }
         for (span = central.partial[index].first; span != NULL; span = span->next) {
-            if (span->since != SEEN) {
+            if (span->since != SINCE_PURGED) {
                 atomic_fetch_add_explicit(&unpurged, 1, memory_order_relaxed);
                 break;
             }

@@ -48,6 +48,7 @@
 #define TAG_SHIFT 16
 #define END_FLIP ((uint32_t)0xffff0000)
 #define UNIT_NONE UINTPTR_MAX
+#define SINCE_PURGED UINT64_MAX /* `since` of a span whose free pages have gone back */
 #define MARK_NEVER (-8192) /* a mark that no count of slots in use reaches */
 
 #define LABEL_EMPTY ((uint64_t)0xffff) /* of a head with no slot in use: freeing needs none */
@@ -56,6 +57,7 @@
 #define OWN_COUNT 256 /* spans that a thread finds by one look at its table: the low bits of the unit */
 
 typedef struct malloc_heap malloc_heap;
+struct remote_block;
 typedef struct malloc_chunk malloc_chunk;
 typedef struct page_heap page_heap;
 
@@ -63,7 +65,9 @@ typedef enum span_state {
     SPAN_FREE = 0, /* the unit belongs to the page heap */
     SPAN_CURRENT,  /* the one that its heap takes slots of this class from; its list is never empty */
     SPAN_PARTIAL,  /* in its heap's queue for the class; has free slots, linked or on purged pages */
+    SPAN_SPARSE,   /* the same with few slots in use; only touched under its heap's lock */
     SPAN_SPARE,    /* no slot is in use; its thread keeps it at hand */
+    SPAN_DRAINED,  /* no slot is in use and no page resident; others did that, its thread has yet to see it */
     SPAN_FULL      /* every slot is in use; in its heap's list of full spans */
 } span_state;
 
@@ -73,19 +77,23 @@ typedef struct malloc_span {
     /* What every malloc and free reads: one cache line. Written by the owner alone. */
     _Alignas(2 * CACHE_LINE) _Atomic(uint64_t) head;
     uintptr_t base;     /* address of slot 0 */
-    uintptr_t unit;     /* base >> UNIT_SHIFT, or UNIT_NONE while the unit is free */
+    uintptr_t bound;    /* bytes from base to the end of the last slot ever linked */
     uint64_t step;      /* LABEL_STEP, kept in memory to be an operand of the one subtraction */
     uint32_t inverse;   /* 2^32 / slot_size, rounded up: finds whether an offset is a slot's */
     uint32_t residue;   /* the same once more, so that both uses are operands and none needs a register */
-    uint32_t bound;     /* bytes from base to the end of the last slot ever linked */
     int32_t mark;       /* see span_used_at */
     uint32_t slot_size; /* bytes */
     _Atomic(malloc_heap *) owner;
+    uintptr_t unit; /* base >> UNIT_SHIFT, or UNIT_NONE while the unit is free */
 
     struct malloc_span *next; /* neighbours in the owner's queue or full list */
     struct malloc_span *previous;
     malloc_chunk *chunk;
-    uint64_t since;        /* os_clock_ms when it got its first free slot, or was left to central */
+    struct malloc_span *next_pending; /* among its heap's spans with pending slots */
+    struct remote_block *pending;     /* freed by other threads, sorted out by the scavenger, not on the list yet */
+    uint64_t since;        /* os_clock_ms when it got its first free slot, became sparse, or was left to central */
+    uint16_t pending_count;
+    bool is_pending;       /* on that list */
     uint32_t reach;        /* the largest bound since the unit was taken: bytes that may be resident */
     uint16_t slot_count;   /* that the unit has room for */
     uint16_t touched;      /* slots ever linked: always the first ones */
@@ -107,7 +115,8 @@ typedef struct span_queue {
 } span_queue;
 
 typedef enum heap_kind {
-    HEAP_THREAD,  /* a thread's cache: used by that thread without a lock */
+    HEAP_THREAD,  /* a thread's cache: its thread alone takes and gives slots of current and partial spans; all else is
+                   * under the lock, so that the scavenger can do for a sleeping thread what is safe */
     HEAP_CENTRAL, /* spans that no thread owns: under its lock */
     HEAP_OWN      /* a first-class heap: under its lock */
 } heap_kind;
@@ -121,12 +130,15 @@ struct malloc_heap {
     malloc_span *current[CLASS_COUNT];
     span_queue partial[CLASS_COUNT];
     span_queue full;
+    span_queue drained;
+    malloc_span *pending; /* spans with pending slots */
     malloc_span *spares[SPARE_COUNT]; /* thread caches: empty spans, oldest first */
     unsigned spare_count;
-    uint64_t span_count; /* a count */
+    _Atomic(uint64_t) span_count; /* a count; read by others as a hint */
     struct malloc_heap *next;   /* among idle thread caches, or among first-class heaps */
     struct malloc_heap *previous;
     struct malloc_heap *next_known; /* among all thread caches ever made; never changes */
+    remote_block *seen;      /* scavenger: first block sent at its last look; when still so, the thread sleeps */
     uint64_t failures;       /* a count */
     uint64_t allocs;         /* first-class heaps: counts for tarn_stats */
     uint64_t frees;
@@ -134,7 +146,9 @@ struct malloc_heap {
     size_t peak_live;
     tarn_malloc_options options; /* first-class heaps */
     bool soft_passed;
-    bool in_use; /* thread caches: a thread has it */
+    _Atomic(bool) has_sparse; /* spans that purge_sparse has not looked at; read without the lock as a hint */
+    bool in_use;    /* thread caches: a thread has it */
+    bool is_orphan; /* its thread did not survive a fork */
     /* Written by other threads: a line of its own. */
     _Alignas(CACHE_LINE) _Atomic(remote_block *) remote;
 };
@@ -180,8 +194,16 @@ static inline void span_set_head(malloc_span *span, uint64_t word)
 
 static inline bool span_is_slot(const malloc_span *span, uintptr_t block)
 {
-    const uint32_t offset = (uint32_t)(block & (UNIT_SIZE - 1));
-    return offset < span->bound && offset * span->inverse < span->inverse;
+    /* A block below the base wraps to a huge offset, so one comparison covers both ends. */
+    const uintptr_t offset = block - span->base;
+    return offset < span->bound && (uint32_t)offset * span->inverse < span->residue;
+}
+
+/* A count that one thread at a time changes and others read as a hint. */
+static inline void count_add(_Atomic(uint64_t) *count, uint64_t more)
+{
+    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + more,
+                          memory_order_relaxed);
 }
 
 /* ---- map.c: from an address to who keeps its books ---- */
@@ -216,13 +238,13 @@ typedef struct malloc_huge {
 } malloc_huge;
 
 /* Chunks stand on two shelves: those cut at pages, and those cut at units for blocks that need many pages. */
-typedef enum shelf { SHELF_PAGES, SHELF_UNITS, SHELF_COUNT } shelf;
+typedef enum chunk_shelf { SHELF_PAGES, SHELF_UNITS, SHELF_COUNT } chunk_shelf;
 
 /* One stretch of address space of at most CHUNK_PAGES grains, which are pages or units by its shelf. */
 struct malloc_chunk {
     page_heap *pages;
     uintptr_t base;
-    shelf shelf;
+    chunk_shelf shelf;
     unsigned grain_shift; /* log2 of a grain's bytes */
     unsigned grain_count;
     unsigned longest;    /* grains of the longest free run */
@@ -319,31 +341,40 @@ extern malloc_span nil_span;
 
 void heap_init(malloc_heap *heap, heap_kind kind, page_heap *pages);
 
-/* A slot of the class, or NULL. The caller owns the heap: its thread, or under its lock. */
+/* A slot of the class, or NULL. A thread's cache: only its thread, without the lock. Others: under the lock. */
 void *heap_take(malloc_heap *heap, unsigned class_index);
 
-/* Gives a slot of a span that the heap owns; same rule. The slot has been checked. */
+/* Gives a slot of a span that the heap owns; under the lock. The slot has been checked. */
 void heap_give(malloc_heap *heap, malloc_span *span, void *slot);
 
-/* The same with the check for a double free. */
-void heap_give_checked(malloc_heap *heap, malloc_span *span, void *slot);
+/* The same for a thread's own cache, without the lock, with the check for a double free. */
+void heap_give_own(malloc_heap *heap, malloc_span *span, void *slot);
 
-/* Puts a span of this thread where free_fast finds it. */
-void heap_show_own(malloc_span *span);
+/* For any other heap: at once if its lock is free, else by heap_send. */
+void heap_give_locked(malloc_heap *owner, malloc_span *span, void *slot);
 
-/* Frees slots that other threads sent; same rule as heap_take. */
+/* Ends in the fatal handler if the slot is free already; under the lock. */
+void heap_check_free(malloc_heap *heap, malloc_span *span, const void *slot);
+
+/* Frees slots that other threads sent; under the lock, for a thread's cache by its thread or when it has none. */
 void heap_collect(malloc_heap *heap);
 
 /* Sends a slot to its owner: one atomic operation. */
 void heap_send(malloc_heap *owner, malloc_span *span, void *slot);
 
-/* Gives a slot to a heap that works under its lock: at once if the lock is free, else by heap_send. */
-void heap_give_locked(malloc_heap *owner, malloc_span *span, void *slot);
+/* What another thread can do for a cache whose thread sleeps: see cache.c. Returns the bytes given back. */
+size_t heap_scavenge(malloc_heap *heap, uint64_t age);
 
-/* Gives every span away: empty ones to the page heap, the others to central. */
+/* True when that may find something; a hint. */
+bool heap_has_work(const malloc_heap *heap);
+
+/* Gives back everything that the calling thread's cache can spare, pages inside spans too; returns bytes. */
+size_t heap_trim_own(malloc_heap *heap);
+
+/* Gives every span away: empty ones to the page heap, the others to central; under the lock. */
 void heap_abandon_all(malloc_heap *heap);
 
-/* Gives back to the page heap the current spans that have no slot in use; same rule. */
+/* Gives back to the page heap the spans that have no slot in use; under the lock. */
 void heap_release_unused(malloc_heap *heap);
 
 /* Slots in use; exact for the owner, an estimate for others. */
@@ -397,17 +428,33 @@ malloc_heap *thread_heap(void);
 /* For threads past their end; under its lock. */
 extern malloc_heap late_heap;
 
-/* Sends on what is stuck in caches that no thread uses. */
-void thread_drain_idle(void);
+/* Does what can be done for sleeping and ended threads' caches; returns the bytes given back. */
+size_t thread_scavenge(uint64_t age);
+
+/* True when that may find something. */
+bool thread_has_work(void);
+
+/* True in a child of a fork until thread_adopt_orphans was called. */
+extern _Atomic(bool) thread_has_orphans;
+
+/* After a fork: spans of caches whose threads the child does not have go to central. Without locks. */
+void thread_adopt_orphans(void);
 
 /* Caches in use, a count. */
 uint64_t thread_count(void);
-void thread_fork(bool before);
+void thread_fork(bool before, bool child);
+
+/* ---- start.c ---- */
+
+/* What the first allocation needs; once, under a lock of the caller's. */
+void malloc_prepare(void);
 
 /* ---- scavenger.c: memory goes back by itself ---- */
 
 /* Called without locks after something was freed to a page heap: starts the helper when there is reason to. */
 void scavenger_notice(void);
+/* The same after something was sent to another thread's cache. */
+void scavenger_notice_sent(const malloc_heap *owner);
 /* Everything that can go back goes back now; returns bytes. */
 size_t scavenger_trim(void);
 void scavenger_fork(bool before, bool child);

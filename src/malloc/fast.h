@@ -79,23 +79,17 @@ static inline void *malloc_fast(size_t size)
 static inline void free_fast(void *block)
 {
     const uintptr_t address = (uintptr_t)block;
-    const uintptr_t unit = address >> UNIT_SHIFT;
-    malloc_span *const span = thread_self.own[unit % OWN_COUNT];
-    if (base_likely(span->unit == unit)) {
-        const uint32_t offset = (uint16_t)address;
-        if (base_likely(offset < span->bound && offset * span->inverse < span->residue &&
-                        !slot_is_suspect(block, span))) {
-            const uint64_t head = span_head(span);
-            uint64_t next;
-            *(fast_word *)block = head;
-            if (base_likely(!__builtin_sub_overflow(word_with_offset(head, address), span->step,
-                                                    &next))) {
-                span_set_head(span, next);
-                return;
-            }
-            free_marked(span, block);
+    malloc_span *const span = thread_self.own[(address >> UNIT_SHIFT) % OWN_COUNT];
+    if (base_likely(span_is_slot(span, address) && !slot_is_suspect(block, span))) {
+        const uint64_t head = span_head(span);
+        uint64_t next;
+        *(fast_word *)block = head;
+        if (base_likely(!__builtin_sub_overflow(word_with_offset(head, address), span->step, &next))) {
+            span_set_head(span, next);
             return;
         }
+        free_marked(span, block);
+        return;
     }
     free_slow(block);
 }

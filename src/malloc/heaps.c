@@ -146,7 +146,8 @@ static void own_free(tarn_heap *interface, void *block, size_t size)
     os_lock_take(&own->heap.lock);
     (void)checked_room(own, entry, block, size);
     if (is_span_entry(entry)) {
-        heap_give_checked(&own->heap, (malloc_span *)entry, block);
+        heap_check_free(&own->heap, (malloc_span *)entry, block);
+        heap_give(&own->heap, (malloc_span *)entry, block);
     } else if (!page_heap_give(entry, (uintptr_t)block)) {
         base_fatal("double free", own->heap.interface.name, block);
     }
@@ -296,7 +297,7 @@ static void forget_all(own_heap *own)
         own->heap.partial[index] = (span_queue){0};
     }
     own->heap.full = (span_queue){0};
-    own->heap.span_count = 0;
+    atomic_store_explicit(&own->heap.span_count, 0, memory_order_relaxed);
     own->heap.frees = own->heap.allocs;
     own->heap.live = 0;
     page_heap_reset(&own->pages);

@@ -43,6 +43,9 @@ static void *take_late(unsigned class_index)
 
 static void *take_small(unsigned class_index)
 {
+    if (base_unlikely(atomic_load_explicit(&thread_has_orphans, memory_order_relaxed))) {
+        thread_adopt_orphans();
+    }
     malloc_heap *heap = thread_heap();
     if (heap != NULL) {
         return heap_take(heap, class_index);
@@ -154,11 +157,11 @@ static void free_slot(malloc_span *span, void *block)
     }
     malloc_heap *owner = atomic_load_explicit(&span->owner, memory_order_acquire);
     if (owner == thread_self.heap) {
-        heap_show_own(span);
-        heap_give_checked(owner, span, block);
+        heap_give_own(owner, span, block);
         scavenger_notice();
     } else if (owner->kind == HEAP_THREAD) {
         heap_send(owner, span, block);
+        scavenger_notice_sent(owner);
     } else {
         if (owner->kind == HEAP_OWN && owner != &late_heap) {
             heaps_note_free(owner, span->slot_size);
@@ -183,7 +186,11 @@ void free_slow(void *block)
 
 void free_marked(malloc_span *span, void *block)
 {
-    heap_give(thread_self.heap, span, block);
+    malloc_heap *heap = thread_self.heap;
+    os_lock_take(&heap->lock);
+    TARN_CHECK(span->state != SPAN_DRAINED, "double free", POOL, block);
+    heap_give(heap, span, block);
+    os_lock_release(&heap->lock);
     scavenger_notice();
 }
 
@@ -216,6 +223,12 @@ size_t tarn_malloc_usable_size(const void *block)
     return block == NULL ? 0 : size_of(block, &entry);
 }
 
+/* True if realloc leaves a block of `size` in a slot with so much room: until less than half is used. */
+static bool stays(size_t room, size_t size)
+{
+    return size <= room && (size > room / 2 || room <= 32);
+}
+
 void malloc_free_sized(void *block, size_t alignment, size_t size)
 {
     if (block == NULL) {
@@ -229,11 +242,10 @@ void malloc_free_sized(void *block, size_t alignment, size_t size)
         const unsigned asked = alignment <= 16 && size <= SMALL_MAX
                                    ? class_of(alignment == 16 && size <= 8 ? 16 : size)
                                    : class_aligned(alignment, size);
-        fits = asked == class_index;
+        fits = asked == class_index || stays(room, size);
     } else {
         /* A run may have been taken for its alignment alone. */
-        fits = size <= room && (room - size < os_page_size() || alignment > 16 ||
-                                (entry & 3) == MAP_HUGE);
+        fits = size <= room && (room - size < UNIT_SIZE || alignment > 16);
     }
     if (!fits) {
         base_fatal("wrong size in sized free", POOL, block);
@@ -273,8 +285,7 @@ void *tarn_realloc(void *block, size_t size)
     uintptr_t entry = 0;
     const size_t room = size_of(block, &entry);
     if ((entry & 3) == MAP_SPAN) {
-        /* A slot may stay until it is less than half used. */
-        if (size <= room && (size > room / 2 || room <= 32)) {
+        if (stays(room, size)) {
             return block;
         }
         return realloc_by_copy(block, room, size);

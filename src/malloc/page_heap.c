@@ -395,7 +395,7 @@ static malloc_chunk *take_books(page_heap *pages)
 }
 
 /* A new chunk with at least `units` units, all free; NULL when there is no memory. */
-static malloc_chunk *grow(page_heap *pages, shelf shelf, unsigned units)
+static malloc_chunk *grow(page_heap *pages, chunk_shelf shelf, unsigned units)
 {
     malloc_chunk *chunk = take_books(pages);
     if (chunk == NULL) {
@@ -522,7 +522,7 @@ static bool fit(const malloc_chunk *chunk, unsigned count, unsigned align, unsig
     return best != UINT32_MAX;
 }
 
-static malloc_chunk *find_run(page_heap *pages, shelf shelf, unsigned count, unsigned align,
+static malloc_chunk *find_run(page_heap *pages, chunk_shelf shelf, unsigned count, unsigned align,
                               unsigned *found)
 {
     for (unsigned power = base_log2_floor(count); power < 11; power++) {
@@ -540,7 +540,7 @@ static malloc_chunk *find_run(page_heap *pages, shelf shelf, unsigned count, uns
     return chunk != NULL && fit(chunk, count, align, found) ? chunk : NULL;
 }
 
-static void *take_run(page_heap *pages, shelf shelf, size_t size, size_t alignment, bool *clean)
+static void *take_run(page_heap *pages, chunk_shelf shelf, size_t size, size_t alignment, bool *clean)
 {
     const size_t grain = shelf == SHELF_PAGES ? os_page_size() : UNIT_SIZE;
     const unsigned count = (unsigned)((size + grain - 1) / grain);

@@ -9,8 +9,9 @@
 
 /*
  * The scavenger: a thread that exists only while there is something to give back. Whoever frees enough pages starts
- * it; it looks twice in every decay period, and a page goes back at the second look that finds it free. When two
- * looks in a row find nothing left to do it ends, so a process at rest is a process of its own threads.
+ * it; it looks at caches four times in every decay period and at pages twice, and a page goes back at the second
+ * look that finds it free. When looks find nothing left to do it ends, so a process at rest is a process of its
+ * own threads.
  *
  * With background:0, or where no thread can be made, frees themselves look at the clock.
  */
@@ -28,7 +29,7 @@ static _Atomic(uint32_t) never;     /* what the helper sleeps on: nobody wakes i
 
 static uint64_t tick_ms(void)
 {
-    const uint64_t tick = (uint64_t)malloc_conf.decay_ms / 2;
+    const uint64_t tick = (uint64_t)malloc_conf.decay_ms / 4;
     return tick == 0 ? 1 : tick;
 }
 
@@ -40,11 +41,14 @@ static void purge_own(void *context, malloc_heap *heap)
 
 static void look(void)
 {
+    static _Atomic(unsigned) looks;
     size_t given = 0;
-    thread_drain_idle();
-    (void)central_purge((uint64_t)malloc_conf.decay_ms);
-    (void)page_heap_purge(&process_pages, false);
-    heaps_visit(purge_own, &given);
+    (void)thread_scavenge((uint64_t)malloc_conf.decay_ms / 2);
+    (void)central_purge((uint64_t)malloc_conf.decay_ms / 2);
+    if (atomic_fetch_add_explicit(&looks, 1, memory_order_relaxed) % 2 == 0) {
+        (void)page_heap_purge(&process_pages, false);
+        heaps_visit(purge_own, &given);
+    }
 }
 
 static void add_dirty(void *context, malloc_heap *heap)
@@ -56,10 +60,11 @@ static void add_dirty(void *context, malloc_heap *heap)
 static bool has_work(void)
 {
     size_t dirty = atomic_load_explicit(&process_pages.dirty, memory_order_relaxed);
-    if (dirty == 0 && !central_has_work()) {
-        heaps_visit(add_dirty, &dirty);
+    if (dirty != 0 || central_has_work() || thread_has_work()) {
+        return true;
     }
-    return dirty != 0 || central_has_work();
+    heaps_visit(add_dirty, &dirty);
+    return dirty != 0;
 }
 
 static void *helper_main(void *unused)
@@ -70,7 +75,7 @@ static void *helper_main(void *unused)
         os_wait(&never, 0, tick_ms());
         look();
         idle = has_work() ? 0 : idle + 1;
-        if (idle < 2) {
+        if (idle < 4) {
             continue;
         }
         os_lock_take(&helper_lock);
@@ -127,6 +132,12 @@ static void look_when_due(void)
     }
 }
 
+/* True when spans with few slots in use wait for a look, the calling thread's or central's. */
+static bool has_sparse_work(void)
+{
+    return central_has_work() || (thread_self.heap != NULL && heap_has_work(thread_self.heap));
+}
+
 void scavenger_notice(void)
 {
     const size_t dirty = atomic_load_explicit(&process_pages.dirty, memory_order_relaxed);
@@ -139,11 +150,22 @@ void scavenger_notice(void)
             (void)page_heap_purge(&process_pages, true);
         }
     } else if (malloc_conf.background && state == HELPER_NONE) {
-        if (dirty >= WORTH_BYTES || central_has_work()) {
+        if (dirty >= WORTH_BYTES || has_sparse_work()) {
             start_helper();
         }
-    } else if (dirty >= BLIND_BYTES || central_has_work()) {
+    } else if (dirty >= BLIND_BYTES || has_sparse_work()) {
         look_when_due();
+    }
+}
+
+/* Fewer spans are not worth a thread. */
+#define WORTH_SPANS (WORTH_BYTES / UNIT_SIZE)
+
+void scavenger_notice_sent(const malloc_heap *owner)
+{
+    if (atomic_load_explicit(&helper, memory_order_relaxed) == HELPER_NONE &&
+        atomic_load_explicit(&owner->span_count, memory_order_relaxed) >= WORTH_SPANS && malloc_conf.background && malloc_conf.decay_ms > 0) {
+        start_helper();
     }
 }
 
@@ -157,10 +179,9 @@ size_t scavenger_trim(void)
 {
     size_t given = 0;
     if (thread_self.heap != NULL) {
-        heap_collect(thread_self.heap);
-        heap_release_unused(thread_self.heap);
+        given += heap_trim_own(thread_self.heap);
     }
-    thread_drain_idle();
+    given += thread_scavenge(0);
     given += central_purge(0);
     given += page_heap_purge(&process_pages, true);
     heaps_visit(trim_own, &given);
