@@ -27,6 +27,9 @@ class Terminal:
         self.searched = 0  # what was waited for stands before here
         self.pid, self.master = pty.fork()
         if self.pid == 0:
+            # Who runs tests in the background may have told them to ignore these.
+            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+                signal.signal(number, signal.SIG_DFL)
             environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "LD_PRELOAD", "LC_ALL")}
             environment.update(TARN_MALLOC_SO=os.path.join(FIXTURES, "libstandin.so"), TERM="xterm", LANG="C.UTF-8")
             environment.update(variables)
