@@ -67,8 +67,7 @@ typedef struct tarn_pages {
     tarn_heap heap;
     tarn_ledger ledger;
     tarn_stats books;
-    bool is_watched; /* Valgrind knows of it */
-    uint32_t lock;   /* guards all of this */
+    uint32_t lock; /* guards all of this */
 } tarn_pages;
 
 typedef struct tarn_pages_options {
@@ -262,9 +261,11 @@ TARN_API void tarn_failing_restart(tarn_failing *failing, const tarn_failing_pla
  * mappings of a process), zones serve instead.
  */
 typedef enum tarn_guard_mode {
-    TARN_GUARD_ZONES = 0, /* bytes around the block, looked at afterwards */
-    TARN_GUARD_PAGES /* pages around the block, which fault at once; upstream's memory must be the
-                           * kernel's pages, as the pages heap's and a static array's are */
+    /* Bytes around the block, looked at afterwards. */
+    TARN_GUARD_ZONES = 0,
+    /* Pages around the block, which fault at once; upstream's memory must be the kernel's pages, as
+     * the pages heap's and a static array's are. */
+    TARN_GUARD_PAGES
 } tarn_guard_mode;
 
 typedef struct tarn_guarded_options {

@@ -17,6 +17,9 @@
 
 static tarn_guarded guarded;
 
+/* Valgrind leaves out reads that nobody looks at. */
+static volatile unsigned char seen;
+
 static int make_zones(void **state)
 {
     (void)state;
@@ -93,6 +96,7 @@ static void new_and_freed_blocks_are_filled(void **state)
 {
     (void)state;
     unsigned char *block = tarn_heap_alloc(&guarded.heap, 100, 0);
+    heap_watch_show(block, 100); /* to Valgrind the bytes of a new block are undefined */
     for (int i = 0; i < 100; i++) {
         assert_int_equal(peek(block + i), 0xcd);
     }
@@ -250,7 +254,7 @@ static void pages_fault_at_the_first_byte_past_the_end(void **state)
         snprintf(words, sizeof words, "byte 0 past the end of a block of %zu %s", size,
                  size == 1 ? "byte" : "bytes");
         assert_fault(poke(block + size, 1), words, block);
-        assert_fault(peek(block + size), words, block);
+        assert_fault(seen = peek(block + size), words, block);
         tarn_heap_free(&guarded.heap, block, size);
     }
 }
@@ -284,7 +288,7 @@ static void pages_of_freed_blocks_fault(void **state)
     (void)state;
     unsigned char *block = tarn_heap_alloc(&guarded.heap, 24, 0);
     tarn_heap_free(&guarded.heap, block, 24);
-    assert_fault(peek(block + 3), "byte 3 of a freed block of 24 bytes", block);
+    assert_fault(seen = peek(block + 3), "byte 3 of a freed block of 24 bytes", block);
     assert_fault(poke(block, 1), "byte 0 of a freed block of 24 bytes", block);
     assert_fatal(tarn_heap_free(&guarded.heap, block, 24), "double free of a block of 24 bytes",
                  "fence", block);
