@@ -235,7 +235,7 @@ static void misuse_of_blocks_is_fatal(void **state)
     tarn_heap_free(heap, c, 100);
     assert_fatal(tarn_heap_free(heap, c, 100), "double free", "tub", c);
 
-    a = tarn_heap_alloc(heap, 100, 0);
+    assert_non_null(tarn_heap_alloc(heap, 100, 0));
     b = tarn_heap_alloc(heap, 100, 0);
     tarn_heap_reset(heap);
     assert_fatal(tarn_heap_free(heap, b, 100), inside, "tub", b);

@@ -149,7 +149,7 @@ static void freed_blocks_stay_in_quarantine_until_newer_ones_push_them_out(void 
     tarn_buffer_init(&buffer, (tarn_memory){memory, sizeof memory}, NULL);
     /* A chunk is the block and two zones: room for four in quarantine. */
     const tarn_guarded_options options = {.upstream = &buffer.heap,
-                                          .quarantine = 4 * (64 + 32 + 32)};
+                                          .quarantine = (size_t)4 * (64 + 32 + 32)};
     tarn_guarded_init(&small, &options);
     void *blocks[8];
     for (int i = 0; i < 8; i++) {
@@ -161,7 +161,7 @@ static void freed_blocks_stay_in_quarantine_until_newer_ones_push_them_out(void 
         assert_int_equal(tarn_heap_stats(&buffer.heap).frees, upstream_frees + (i >= 4));
     }
     assert_true(tarn_heap_check(&small.heap, NULL, 0));
-    assert_true(tarn_heap_trim(&small.heap) >= 4 * 128);
+    assert_true(tarn_heap_trim(&small.heap) >= (size_t)4 * 128);
     assert_int_equal(tarn_heap_stats(&small.heap).footprint, 0);
     assert_int_equal(tarn_heap_stats(&buffer.heap).live, 0);
     tarn_guarded_deinit(&small);

@@ -80,7 +80,7 @@ static bool scribe_check(tarn_heap *heap, char *fault, size_t fault_size)
     assert_non_null(fault);
     assert_true(fault_size > 0);
     if (fault_size > 3) {
-        strcpy(fault, "bad");
+        memcpy(fault, "bad", 4);
     }
     return scribe_of(heap)->answer;
 }

@@ -165,7 +165,7 @@ static void reset_spares_blocks_of_other_users_of_upstream(void **state)
     assert_int_equal(tarn_heap_stats(&limited.heap).blocks, 1);
     tarn_heap_free(&limited.heap, block, 10);
     tarn_heap_free(&buffer.heap, foreign, 10);
-    block = tarn_heap_alloc(&limited.heap, 10, 0);
+    assert_non_null(tarn_heap_alloc(&limited.heap, 10, 0));
     assert_int_equal(tarn_heap_reset(&limited.heap), TARN_OK);
     assert_int_equal(tarn_heap_stats(&limited.heap).blocks, 0);
     assert_int_equal(tarn_heap_stats(&buffer.heap).blocks, 0);
