@@ -61,7 +61,8 @@ typedef struct tarn_wrapper {
  *
  * Cost: a system call, and a look into the ledger of blocks (a hash table in pages of its own,
  * given back by trim when no block is left).
- * Threads: any. In a child forked while another thread was inside, the heap may stay locked.
+ * Threads: any; a visitor runs under the heap's lock and must not use the heap. In a child forked
+ * while another thread was inside, the heap may stay locked.
  */
 typedef struct tarn_pages {
     tarn_heap heap;
