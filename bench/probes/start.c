@@ -21,8 +21,6 @@
 #include <time.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum { PAIRS_MAX = 100000, LOOKS = 9 };
 
 static void fail(const char *what)

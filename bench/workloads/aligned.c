@@ -72,6 +72,6 @@ int main(int argc, char **argv)
             work_write(blocks[slot], request.size, work_next(&random));
         }
     }
-    work_report(OPS * 2, checksum);
+    work_report((uint64_t)OPS * 2, checksum);
     return 0;
 }

@@ -104,7 +104,7 @@ static void put(struct store *store, uint32_t key)
     work_write(entry->value, entry->size, work_next(&store->random));
     link_newest(store, entry);
     store->bytes += entry->size;
-    while (store->bytes > LIMIT) {
+    while (store->bytes > LIMIT && store->oldest != NULL) {
         drop_oldest(store);
     }
 }

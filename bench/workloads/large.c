@@ -46,6 +46,6 @@ int main(int argc, char **argv)
             fill(blocks[slot], sizes[slot], work_next(&random));
         }
     }
-    work_report(OPS * 2, checksum);
+    work_report((uint64_t)OPS * 2, checksum);
     return 0;
 }

@@ -6,12 +6,12 @@
  * freeing them, as such programs do.
  */
 
+#define _GNU_SOURCE
 #include "work.h"
 
 #include <spawn.h>
 #include <sys/wait.h>
-
-extern char **environ;
+#include <unistd.h>
 
 enum { CHILDREN = 700, WORDS = 300 };
 
@@ -56,7 +56,8 @@ int main(int argc, char **argv)
     uint64_t checksum = 0;
     for (uint64_t i = 0; i < CHILDREN; i++) {
         char text[32];
-        snprintf(text, sizeof text, "%llu", (unsigned long long)(seed * CHILDREN + i));
+        const unsigned long long number = seed * CHILDREN + i;
+        snprintf(text, sizeof text, "%llu", number);
         char child[] = "child";
         char *arguments[] = {argv[0], child, text, NULL};
         pid_t pid;

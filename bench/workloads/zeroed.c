@@ -74,6 +74,6 @@ int main(int argc, char **argv)
             use(piece, work_next(&random));
         }
     }
-    work_report(OPS * 2, checksum);
+    work_report((uint64_t)OPS * 2, checksum);
     return 0;
 }
