@@ -13,15 +13,15 @@ extern "C" {
  * The general malloc: thread cache, central, page heap.
  *
  * Small blocks (up to 32 KiB) come from spans: 64 KiB cut into slots of one size class, owned by one thread, which
- * takes and gives slots without a lock or an atomic. A block freed by another thread costs that thread one atomic
- * operation and is collected by the owner in batches. Larger blocks are runs of pages from the page heap, and
+ * takes and gives slots without a lock or an atomic. Blocks freed by another thread travel to their owner together, for
+ * one atomic operation. Larger blocks are runs of pages from the page heap, and
  * the largest are mappings of their own. Idle memory goes back to the kernel by decay.
  *
  * These functions are the same allocator that libtarn-malloc.so puts under libc's names; a program that links libtarn
  * may call them beside its usual malloc. A block must go back to the allocator that it came from.
  *
  * Threads: every function may be called from any thread, and a block freed by any thread.
- * Alignment: 16 bytes (8 for requests of 8 bytes or less), unless asked otherwise.
+ * Alignment: 16 bytes, unless asked otherwise.
  * Failure: NULL with errno ENOMEM, nothing changed; sizes past PTRDIFF_MAX fail at once.
  * Zero: a request of 0 bytes is a distinct block of the smallest class; NULL is ignored by free.
  * Misuse (double free, a pointer that is not a block's start or not ours, wrong size, overwritten links) ends in the
@@ -128,7 +128,7 @@ TARN_API void tarn_malloc_report(tarn_malloc_format format,
 /* ------------------------------------------------------------------------------------------------------------
  * Options: TARN_CONF="decay_ms:500,limit:2g,stats:1" in the environment (ignored in setuid programs), after the
  * link-time default, after the built-in ones. Keys:
- *   decay_ms:N   free pages go back to the kernel after N ms (default 250; 0 at once; -1 never)
+ *   decay_ms:N   free pages go back to the kernel after N ms (default 500; 0 at once; -1 never)
  *   background:0 no helper thread: decay is looked at only inside allocator calls
  *   limit:SIZE   the most address space to hold from the kernel (k, m, g); beyond it NULL; 0: none
  *   stats:1      print a table to standard error at exit

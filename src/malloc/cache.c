@@ -76,8 +76,8 @@ static void set_current(malloc_heap *heap, unsigned class_index, malloc_span *sp
 {
     heap->current[class_index] = span;
     if (class_size(class_index) <= TABLE_MAX && is_self(heap)) {
-        const size_t first = class_index == 0 ? 0 : class_size(class_index - 1) / 8 + 1;
-        for (size_t index = first; index <= class_size(class_index) / 8; index++) {
+        const size_t first = class_index == 0 ? 0 : class_size(class_index - 1) / 16 + 1;
+        for (size_t index = first; index <= class_size(class_index) / 16; index++) {
             thread_self.table[index] = span;
         }
     }
@@ -157,7 +157,7 @@ static void link_page(linker *builder, unsigned page)
 /* How many bytes of untouched slots to link: pages that are resident anyway, else the more the more were needed. */
 static size_t link_bytes(const malloc_span *span)
 {
-    const size_t more = span->bound / 2 > LINK_BYTES ? span->bound / 2 : LINK_BYTES;
+    const size_t more = span->bound / 8 > LINK_BYTES ? span->bound / 8 : LINK_BYTES;
     return span->reach > span->bound + more ? span->reach - span->bound : more;
 }
 
@@ -215,6 +215,8 @@ static void *take_plain(malloc_heap *heap, unsigned class_index)
 }
 
 /* Takes the last slot of the current span's list, which gets new ones, or the span is full. */
+static bool splice_pending(malloc_span *span, int32_t used);
+
 static void *take_last(malloc_heap *heap, unsigned class_index)
 {
     malloc_span *span = heap->current[class_index];
@@ -227,7 +229,7 @@ static void *take_last(malloc_heap *heap, unsigned class_index)
         corrupted(heap, slot);
     }
     const int32_t used = span_used_at(span, link);
-    if (!extend(span, used, MARK_NEVER)) {
+    if (!splice_pending(span, used) && !extend(span, used, MARK_NEVER)) {
         span->mark = used;
         span->state = SPAN_FULL;
         span_set_head(span, span_word(span, 0, 0));
@@ -484,24 +486,16 @@ void heap_give_own(malloc_heap *heap, malloc_span *span, void *slot)
         span_set_head(span, span_word(span, (head >> LABEL_SHIFT) - 2, (uintptr_t)slot));
         return;
     }
-    os_lock_take(&heap->lock);
     heap_check_free(heap, span, slot);
+    os_lock_take(&heap->lock);
     heap_give(heap, span, slot);
     os_lock_release(&heap->lock);
 }
 
 /* ---- frees from other threads ---- */
 
-static uint64_t proof_of(const void *block)
-{
-    static uint64_t secret;
-    if (secret == 0) {
-        secret = os_random() | 1;
-    }
-    return ((uintptr_t)block ^ secret) * 0x9E3779B97F4A7C15u;
-}
-
-/* True if `block` bears all marks of a slot on its span's list. Exact but for one chance in 2^40. */
+/* True if `block` bears all marks of a free slot of the span. A slot in use bears them by accident in one case of
+ * 2^40, for taking a slot wipes them off. */
 static bool looks_free(const malloc_span *span, const uint64_t *block)
 {
     const uint64_t word = *block;
@@ -512,197 +506,194 @@ static bool looks_free(const malloc_span *span, const uint64_t *block)
     return tag == (span_tag(span) ^ END_FLIP) && (word & (UNIT_SIZE - 1)) == 0;
 }
 
-static bool list_has(malloc_span *span, const void *block)
+void heap_check_free(const malloc_heap *heap, const malloc_span *span, const void *slot)
 {
-    if (span->state == SPAN_FULL) {
-        return false;
-    }
-    uint64_t word = span_head(span);
-    for (unsigned count = 0; count <= span->touched; count++) {
-        if ((uint32_t)(word >> TAG_SHIFT) != span_tag(span)) {
-            return false;
-        }
-        const uint64_t *slot = word_at(span, word);
-        if (slot == block) {
-            return true;
-        }
-        word = *slot;
-    }
-    return true; /* a ring: something was freed twice */
-}
-
-void heap_check_free(malloc_heap *heap, malloc_span *span, const void *slot)
-{
-    if (span->state == SPAN_SPARE || span->state == SPAN_DRAINED ||
-        (looks_free(span, slot) && list_has(span, slot))) {
+    if (looks_free(span, slot)) {
         base_fatal("double free", heap->interface.name, slot);
     }
 }
 
 void heap_give_locked(malloc_heap *owner, malloc_span *span, void *slot)
 {
+    heap_check_free(owner, span, slot);
     if (!os_lock_try(&owner->lock)) {
-        heap_send(owner, span, slot);
+        heap_send(NULL, span, slot);
         return;
     }
     heap_collect(owner);
     /* It may have been adopted since the caller looked; not any more while the lock is held. */
-    malloc_heap *now = atomic_load_explicit(&span->owner, memory_order_acquire);
-    if (now == owner) {
-        heap_check_free(owner, span, slot);
+    const bool is_here = atomic_load_explicit(&span->owner, memory_order_acquire) == owner;
+    if (is_here) {
         heap_give(owner, span, slot);
     }
     os_lock_release(&owner->lock);
-    if (now != owner) {
-        heap_send(now, span, slot);
+    if (!is_here) {
+        heap_send(NULL, span, slot);
     }
 }
 
-void heap_send(malloc_heap *owner, malloc_span *span, void *block)
+/* To whoever owns the span at this moment; who owns it later forwards it. */
+static void post(malloc_span *span, parcel *sent)
 {
-    remote_block *sent = block;
-    if (looks_free(span, block)) {
-        base_fatal("double free", owner->interface.name, block);
-    }
-    if (span->slot_size >= sizeof *sent) {
-        if (sent->proof == proof_of(block)) {
-            base_fatal("double free", owner->interface.name, block);
-        }
-        sent->proof = proof_of(block);
-    }
-    remote_block *first = atomic_load_explicit(&owner->remote, memory_order_relaxed);
+    malloc_heap *owner = atomic_load_explicit(&span->owner, memory_order_acquire);
+    parcel *first = atomic_load_explicit(&owner->remote, memory_order_relaxed);
     do {
         sent->next = first;
     } while (!atomic_compare_exchange_weak_explicit(&owner->remote, &first, sent,
                                                     memory_order_release, memory_order_relaxed));
 }
 
-/* The span of a slot that was sent here. A link that leads elsewhere was overwritten: most often by a second free
- * of the slot, which the owner took for its first. */
-static malloc_span *span_of_sent(malloc_heap *heap, remote_block *block)
+static void send_box(parcel_box *box)
+{
+    malloc_span *span = box->span;
+    box->span = NULL;
+    post(span, (parcel *)word_at(span, box->head));
+}
+
+void heap_send(malloc_heap *self, malloc_span *span, void *slot)
+{
+    parcel_box single = {.span = NULL};
+    parcel_box *box = self != NULL ? &self->boxes[span->unit % PARCEL_BOXES] : &single;
+    if (box->span != span) {
+        if (box->span != NULL) {
+            send_box(box);
+        }
+        box->count = 0;
+        box->head = span_end_word(span, parcel_base(span));
+        box->span = span;
+    }
+    *(uint64_t *)slot = box->head;
+    box->head = span_word(span, (box->head >> LABEL_SHIFT) - 2, (uintptr_t)slot);
+    box->count++;
+    if (self == NULL || box->count >= PARCEL_SLOTS || box->count * span->slot_size >= PARCEL_BYTES) {
+        send_box(box);
+    }
+}
+
+void heap_send_all(malloc_heap *self)
+{
+    for (unsigned index = 0; index < PARCEL_BOXES; index++) {
+        if (self->boxes[index].span != NULL) {
+            send_box(&self->boxes[index]);
+        }
+    }
+}
+
+/* The span of a parcel that was sent here. */
+static malloc_span *span_of_parcel(const malloc_heap *heap, const parcel *sent)
 {
     const uintptr_t entry = heap->pages->confined.start != NULL
-                                ? page_heap_find(heap->pages, (uintptr_t)block)
-                                : map_get((uintptr_t)block);
+                                ? page_heap_find(heap->pages, (uintptr_t)sent)
+                                : map_get((uintptr_t)sent);
     malloc_span *span = (malloc_span *)entry;
-    if (entry == 0 || (entry & 3) != MAP_SPAN || !span_is_slot(span, (uintptr_t)block)) {
-        base_fatal("corrupted list of remote frees", heap->interface.name, block);
+    if (entry == 0 || (entry & 3) != MAP_SPAN || !span_is_slot(span, (uintptr_t)sent) ||
+        !looks_free(span, &sent->link)) {
+        corrupted(heap, sent);
     }
     return span;
 }
 
-/* Takes everything that was sent, each block checked before it is followed. */
-static remote_block *take_sent(malloc_heap *heap)
+/* Every slot is free, be it on the list or pending; whose list it was does not matter any more. */
+static void give_whole(malloc_heap *heap, malloc_span *span, bool is_owner)
 {
-    return atomic_load_explicit(&heap->remote, memory_order_relaxed) == NULL
-               ? NULL
-               : atomic_exchange_explicit(&heap->remote, NULL, memory_order_acquire);
+    span->pending = NULL;
+    span->pending_count = 0;
+    if (span->state == SPAN_CURRENT) {
+        reset_current(span);
+        return;
+    }
+    const bool is_hidden = span->state == SPAN_SPARSE;
+    span_queue_remove(span->state == SPAN_FULL ? &heap->full : &heap->partial[span->class_index],
+                      span);
+    if (is_owner || is_hidden) {
+        cut(span, span->class_index);
+        spare(heap, span, word_at(span, span_head(span)));
+        return;
+    }
+    /* The thread may still find the span in its table, so it has to let go of it itself. */
+    (void)os_pages_purge((void *)span->base, base_align_up(span->reach, os_page_size()));
+    span->state = SPAN_DRAINED;
+    span->reach = 0;
+    span_queue_append(&heap->drained, span);
 }
 
-/* The span of a block that was sent, and the next block; NULL when the span has changed hands and the block was
- * sent on. */
-static malloc_span *open_sent(malloc_heap *heap, remote_block *block, remote_block **next)
+/* A full span gets the parcel as its list, labels and all; any other keeps it until its own list ends. */
+static void receive(malloc_heap *heap, malloc_span *span, parcel *sent, bool is_owner)
 {
-    malloc_span *span = span_of_sent(heap, block);
-    if (looks_free(span, (const uint64_t *)block)) {
-        base_fatal("double free", heap->interface.name, block);
+    const uint64_t label = sent->link >> LABEL_SHIFT;
+    const unsigned count = (unsigned)(parcel_base(span) - label) / 2 + 1;
+    const bool was_full = span->state == SPAN_FULL;
+    if (count > span->slot_count) {
+        corrupted(heap, sent);
     }
-    *next = block->next;
-    __builtin_prefetch(*next);
-    if (span->slot_size >= sizeof *block) {
-        block->proof = 0;
+    if (count + span->pending_count == span_used(span) &&
+        (is_owner || span->state != SPAN_CURRENT)) {
+        give_whole(heap, span, is_owner);
+        return;
     }
-    malloc_heap *owner = atomic_load_explicit(&span->owner, memory_order_acquire);
-    if (owner != heap) {
-        block->next = NULL;
-        heap_send(owner, span, block);
-        return NULL;
+    if (!was_full) {
+        sent->next = span->pending;
+        span->pending = sent;
+        span->pending_count = (uint16_t)(span->pending_count + count);
+        return;
     }
-    return span;
+    span_queue_remove(&heap->full, span);
+    span->mark = 1;
+    span->since = os_clock_ms();
+    span->state = SPAN_PARTIAL;
+    span_set_head(span, span_word(span, label - 2, (uintptr_t)sent));
+    span_queue_append(&heap->partial[span->class_index], span);
+    if (heap->kind == HEAP_CENTRAL) {
+        central_note(span->class_index);
+    }
 }
 
-static void collect_pending(malloc_heap *heap)
+/* Takes a pending parcel as the list of a span whose own has ended; false when there is none. */
+static bool splice_pending(malloc_span *span, int32_t used)
 {
-    malloc_span *span = heap->pending;
-    heap->pending = NULL;
-    while (span != NULL) {
-        malloc_span *after = span->next_pending;
-        remote_block *block = span->pending;
-        span->is_pending = false;
-        span->pending = NULL;
-        span->pending_count = 0;
-        while (block != NULL) {
-            remote_block *next = block->next;
-            heap_give(heap, span, block);
-            block = next;
+    parcel *sent = span->pending;
+    if (sent == NULL) {
+        return false;
+    }
+    const uint64_t label = sent->link >> LABEL_SHIFT;
+    span->pending = sent->next;
+    span->pending_count =
+        (uint16_t)(span->pending_count - ((unsigned)(parcel_base(span) - label) / 2 + 1));
+    /* 1 when every slot was linked once; before that the span reports nothing, which a current one need not. */
+    span->mark = used - (int32_t)span->slot_count + 1;
+    span_set_head(span, span_word(span, label - 2, (uintptr_t)sent));
+    return true;
+}
+
+static void receive_all(malloc_heap *heap, bool is_owner)
+{
+    if (atomic_load_explicit(&heap->remote, memory_order_relaxed) == NULL) {
+        return;
+    }
+    parcel *sent = atomic_exchange_explicit(&heap->remote, NULL, memory_order_acquire);
+    for (parcel *next = NULL; sent != NULL; sent = next) {
+        malloc_span *span = span_of_parcel(heap, sent);
+        next = sent->next;
+        __builtin_prefetch(next);
+        if (atomic_load_explicit(&span->owner, memory_order_acquire) == heap) {
+            receive(heap, span, sent, is_owner);
+        } else {
+            post(span, sent); /* the span changed hands while the parcel was on its way */
         }
-        span = after;
-    }
-    while (heap->drained.first != NULL) {
-        span = heap->drained.first;
-        span_queue_remove(&heap->drained, span);
-        release(heap, span);
     }
 }
 
 void heap_collect(malloc_heap *heap)
 {
-    if (heap->pending != NULL || heap->drained.first != NULL) {
-        collect_pending(heap);
+    while (heap->drained.first != NULL) {
+        malloc_span *span = heap->drained.first;
+        span_queue_remove(&heap->drained, span);
+        release(heap, span);
     }
-    for (remote_block *block = take_sent(heap), *next = NULL; block != NULL; block = next) {
-        malloc_span *span = open_sent(heap, block, &next);
-        if (span != NULL) {
-            heap_give(heap, span, block);
-        }
-    }
+    receive_all(heap, true);
 }
 
 /* ---- for a thread that sleeps ---- */
-
-/* Every slot of a full span was freed by other threads, and the owner cannot have one to free: its pages go. */
-static size_t drain(malloc_heap *heap, malloc_span *span)
-{
-    const size_t bytes = base_align_up(span->reach, os_page_size());
-    if (!os_pages_purge((void *)span->base, bytes)) {
-        return 0;
-    }
-    span_queue_remove(&heap->full, span);
-    span->pending = NULL;
-    span->pending_count = 0;
-    span->state = SPAN_DRAINED;
-    span->reach = 0;
-    span_queue_append(&heap->drained, span);
-    return bytes;
-}
-
-/* Sorts what was sent by span, without a change to any span that the owner may be using. */
-static size_t sort_sent(malloc_heap *heap)
-{
-    size_t given = 0;
-    for (remote_block *block = take_sent(heap), *next = NULL; block != NULL; block = next) {
-        malloc_span *span = open_sent(heap, block, &next);
-        if (span == NULL) {
-            continue;
-        }
-        if (span->state == SPAN_SPARSE) {
-            heap_give(heap, span, block);
-            continue;
-        }
-        block->next = span->pending;
-        span->pending = block;
-        span->pending_count++;
-        if (!span->is_pending) {
-            span->is_pending = true;
-            span->next_pending = heap->pending;
-            heap->pending = span;
-        }
-        if (span->state == SPAN_FULL && span->pending_count == span->mark) {
-            given += drain(heap, span);
-        }
-    }
-    return given;
-}
 
 static bool has_sparse(const malloc_heap *heap)
 {
@@ -733,7 +724,7 @@ static size_t purge_sparse(malloc_heap *heap, uint64_t age)
 size_t heap_scavenge(malloc_heap *heap, uint64_t age)
 {
     size_t given = 0;
-    remote_block *sent = atomic_load_explicit(&heap->remote, memory_order_relaxed);
+    parcel *sent = atomic_load_explicit(&heap->remote, memory_order_relaxed);
     const bool sleeps = sent != NULL && (sent == heap->seen || age == 0);
     heap->seen = sent;
     if (!sleeps && !has_sparse(heap)) {
@@ -741,7 +732,7 @@ size_t heap_scavenge(malloc_heap *heap, uint64_t age)
     }
     os_lock_take(&heap->lock);
     if (sleeps) {
-        given += sort_sent(heap);
+        receive_all(heap, false);
         heap->seen = NULL;
     }
     if (has_sparse(heap)) {
@@ -760,6 +751,7 @@ bool heap_has_work(const malloc_heap *heap)
 size_t heap_trim_own(malloc_heap *heap)
 {
     size_t given = 0;
+    heap_send_all(heap);
     os_lock_take(&heap->lock);
     heap_collect(heap);
     heap_release_unused(heap);
@@ -776,6 +768,7 @@ size_t heap_trim_own(malloc_heap *heap)
 
 void heap_abandon_all(malloc_heap *heap)
 {
+    heap_send_all(heap);
     heap_collect(heap);
     release_spares(heap);
     for (unsigned index = 0; index < CLASS_COUNT; index++) {

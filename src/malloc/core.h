@@ -57,7 +57,7 @@
 #define OWN_COUNT 256 /* spans that a thread finds by one look at its table: the low bits of the unit */
 
 typedef struct malloc_heap malloc_heap;
-struct remote_block;
+typedef struct malloc_span malloc_span;
 typedef struct malloc_chunk malloc_chunk;
 typedef struct page_heap page_heap;
 
@@ -89,11 +89,9 @@ typedef struct malloc_span {
     struct malloc_span *next; /* neighbours in the owner's queue or full list */
     struct malloc_span *previous;
     malloc_chunk *chunk;
-    struct malloc_span *next_pending; /* among its heap's spans with pending slots */
-    struct remote_block *pending;     /* freed by other threads, sorted out by the scavenger, not on the list yet */
+    struct parcel *pending;     /* slots freed by other threads and not on the list yet: they count as used */
     uint64_t since;        /* os_clock_ms when it got its first free slot, became sparse, or was left to central */
-    uint16_t pending_count;
-    bool is_pending;       /* on that list */
+    uint16_t pending_count; /* slots in them */
     uint32_t reach;        /* the largest bound since the unit was taken: bytes that may be resident */
     uint16_t slot_count;   /* that the unit has room for */
     uint16_t touched;      /* slots ever linked: always the first ones */
@@ -103,11 +101,23 @@ typedef struct malloc_span {
     bool was_empty; /* once already since it became current */
 } malloc_span;
 
-/* A block that another thread frees travels to its owner through the block itself. */
-typedef struct remote_block {
-    struct remote_block *next;
-    uint64_t proof; /* proves a second remote free; absent in the 8-byte class */
-} remote_block;
+/* Slots of one span that another thread frees travel to their owner together, linked as on the span's list, through
+ * the first of them. The labels are those of the list of a span that has no other slot free: see parcel_base. */
+typedef struct parcel {
+    uint64_t link;       /* as of any free slot */
+    struct parcel *next; /* in the owner's list of parcels, or the span's */
+} parcel;
+
+/* A parcel while a thread fills it. */
+typedef struct parcel_box {
+    malloc_span *span; /* NULL: empty */
+    uint64_t head;     /* as a span's */
+    unsigned count;    /* slots in it */
+} parcel_box;
+
+#define PARCEL_BOXES 16
+#define PARCEL_BYTES 8192 /* a parcel is sent when it holds so much, */
+#define PARCEL_SLOTS 64   /* or so many */
 
 typedef struct span_queue {
     malloc_span *first;
@@ -131,14 +141,14 @@ struct malloc_heap {
     span_queue partial[CLASS_COUNT];
     span_queue full;
     span_queue drained;
-    malloc_span *pending; /* spans with pending slots */
+    parcel_box boxes[PARCEL_BOXES]; /* of what its thread frees of others, by the low bits of the unit */
     malloc_span *spares[SPARE_COUNT]; /* thread caches: empty spans, oldest first */
     unsigned spare_count;
     _Atomic(uint64_t) span_count; /* a count; read by others as a hint */
     struct malloc_heap *next;   /* among idle thread caches, or among first-class heaps */
     struct malloc_heap *previous;
     struct malloc_heap *next_known; /* among all thread caches ever made; never changes */
-    remote_block *seen;      /* scavenger: first block sent at its last look; when still so, the thread sleeps */
+    parcel *seen;            /* scavenger: the last parcel sent at its last look; when still so, the thread sleeps */
     uint64_t failures;       /* a count */
     uint64_t allocs;         /* first-class heaps: counts for tarn_stats */
     uint64_t frees;
@@ -150,7 +160,7 @@ struct malloc_heap {
     bool in_use;    /* thread caches: a thread has it */
     bool is_orphan; /* its thread did not survive a fork */
     /* Written by other threads: a line of its own. */
-    _Alignas(CACHE_LINE) _Atomic(remote_block *) remote;
+    _Alignas(CACHE_LINE) _Atomic(parcel *) remote;
 };
 
 /* ---- words and labels ---- */
@@ -180,6 +190,12 @@ static inline int32_t span_used_at(const malloc_span *span, uint64_t word)
         return 0;
     }
     return (int32_t)(label / 2) + ((label & 1) != 0 ? 1 : span->mark);
+}
+
+/* The label of the last link of a parcel: with a mark of 1, that of a span whose slots are all in use. */
+static inline uint64_t parcel_base(const malloc_span *span)
+{
+    return 2 * ((uint64_t)span->slot_count - 1);
 }
 
 static inline uint64_t span_head(malloc_span *span)
@@ -353,14 +369,18 @@ void heap_give_own(malloc_heap *heap, malloc_span *span, void *slot);
 /* For any other heap: at once if its lock is free, else by heap_send. */
 void heap_give_locked(malloc_heap *owner, malloc_span *span, void *slot);
 
-/* Ends in the fatal handler if the slot is free already; under the lock. */
-void heap_check_free(malloc_heap *heap, malloc_span *span, const void *slot);
+/* Ends in the fatal handler if the slot is free already. */
+void heap_check_free(const malloc_heap *heap, const malloc_span *span, const void *slot);
 
 /* Frees slots that other threads sent; under the lock, for a thread's cache by its thread or when it has none. */
 void heap_collect(malloc_heap *heap);
 
-/* Sends a slot to its owner: one atomic operation. */
-void heap_send(malloc_heap *owner, malloc_span *span, void *slot);
+/* Frees a slot that another heap owns: it travels with others, and costs one atomic operation at most. `self` is the
+ * calling thread's cache, or NULL. */
+void heap_send(malloc_heap *self, malloc_span *span, void *slot);
+
+/* Sends what waits for company; only the heap's thread. */
+void heap_send_all(malloc_heap *self);
 
 /* What another thread can do for a cache whose thread sleeps: see cache.c. Returns the bytes given back. */
 size_t heap_scavenge(malloc_heap *heap, uint64_t age);
@@ -414,7 +434,7 @@ bool central_has_work(void);
 /* ---- thread.c: a thread and its cache ---- */
 
 typedef struct thread_state {
-    malloc_span *table[TABLE_COUNT]; /* by (size + 7) / 8: the span to take from, or nil_span */
+    malloc_span *table[TABLE_COUNT]; /* by (size + 15) / 16: the span to take from, or nil_span */
     malloc_span *own[OWN_COUNT];     /* by the low bits of the unit: a span of this thread, or nil_span */
     malloc_heap *heap;               /* NULL before the first allocation and after the thread's end */
     bool ended;                      /* the cache was given back: late calls share a locked heap */

@@ -64,7 +64,7 @@ static inline uintptr_t head_offset(const malloc_span *span)
 static inline void *malloc_fast(size_t size)
 {
     if (base_likely(size <= TABLE_MAX)) {
-        malloc_span *const span = thread_self.table[(size + 7) / 8];
+        malloc_span *const span = thread_self.table[(size + 15) / 16];
         fast_word *const slot = (fast_word *)(span->base + head_offset(span));
         if (base_likely(slot_has_tag(slot, span))) {
             span_set_head(span, *slot);

@@ -75,11 +75,9 @@ static size_t checked_room(own_heap *own, uintptr_t entry, const void *block, si
 
 static void *take(own_heap *own, size_t size, size_t alignment)
 {
-    const unsigned class_index = alignment <= 16 && size <= SMALL_MAX
-                                     ? class_of(alignment == 16 && size <= 8 ? 16 : size)
-                                     : class_aligned(alignment, size);
-    if (class_index != CLASS_COUNT) {
-        return heap_take(&own->heap, class_index);
+    const size_t request = class_request(alignment, size);
+    if (request <= SMALL_MAX) {
+        return heap_take(&own->heap, class_of(request));
     }
     bool clean = false;
     return page_heap_take(&own->pages, size, alignment < os_page_size() ? os_page_size() : alignment,

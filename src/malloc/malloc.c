@@ -91,13 +91,9 @@ void *malloc_aligned(size_t alignment, size_t size)
     if (size > PTRDIFF_MAX) {
         return out_of_memory();
     }
-    if (alignment <= 16) {
-        return malloc_fast(alignment == 16 && size <= 8 ? 16 : size);
-    }
-    const unsigned class_index = class_aligned(alignment, size);
-    if (class_index != CLASS_COUNT) {
-        return class_size(class_index) <= TABLE_MAX ? malloc_fast(class_size(class_index))
-                                                    : take_small_or_trim(class_index);
+    const size_t request = class_request(alignment, size);
+    if (base_likely(request <= SMALL_MAX)) {
+        return malloc_fast(request);
     }
     bool clean = false;
     return take_large(size == 0 ? 1 : size, alignment, &clean);
@@ -160,7 +156,8 @@ static void free_slot(malloc_span *span, void *block)
         heap_give_own(owner, span, block);
         scavenger_notice();
     } else if (owner->kind == HEAP_THREAD) {
-        heap_send(owner, span, block);
+        heap_check_free(owner, span, block);
+        heap_send(thread_heap(), span, block);
         scavenger_notice_sent(owner);
     } else {
         if (owner->kind == HEAP_OWN && owner != &late_heap) {
@@ -239,10 +236,8 @@ void malloc_free_sized(void *block, size_t alignment, size_t size)
     bool fits = false;
     if ((entry & 3) == MAP_SPAN) {
         const unsigned class_index = span_of(entry)->class_index;
-        const unsigned asked = alignment <= 16 && size <= SMALL_MAX
-                                   ? class_of(alignment == 16 && size <= 8 ? 16 : size)
-                                   : class_aligned(alignment, size);
-        fits = asked == class_index || stays(room, size);
+        const size_t request = class_request(alignment, size);
+        fits = (request <= SMALL_MAX && class_of(request) == class_index) || stays(room, size);
     } else {
         /* A run may have been taken for its alignment alone. */
         fits = size <= room && (room - size < UNIT_SIZE || alignment > 16);

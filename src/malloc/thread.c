@@ -15,11 +15,11 @@
 #define NIL4 &nil_span, &nil_span, &nil_span, &nil_span
 #define NIL16 NIL4, NIL4, NIL4, NIL4
 #define NIL64 NIL16, NIL16, NIL16, NIL16
-#define NIL128 NIL64, NIL64
+#define NIL256 NIL64, NIL64, NIL64, NIL64
 
-_Static_assert(TABLE_COUNT == 129 && OWN_COUNT == 256, "thread_self is initialised in full");
+_Static_assert(TABLE_COUNT == 65 && OWN_COUNT == 256, "thread_self is initialised in full");
 
-_Thread_local thread_state thread_self = {.table = {NIL128, &nil_span}, .own = {NIL128, NIL128}};
+_Thread_local thread_state thread_self = {.table = {NIL64, &nil_span}, .own = {NIL256}};
 
 malloc_heap late_heap;
 _Atomic(bool) thread_has_orphans;
