@@ -37,7 +37,8 @@ static void check_pair(size_t alignment, size_t size)
     blocks[0] = realloc(blocks[0], size + size / 2 + 1);
     CHECK(blocks[0] != NULL, "realloc of an aligned block");
     for (size_t i = 0; i < KEPT * 3; i++) {
-        CHECK(is_filled(blocks[i], size, alignment + size + i), "aligned blocks of %zu overlap", size);
+        CHECK(is_filled(blocks[i], size, alignment + size + i), "aligned blocks of %zu overlap",
+              size);
         if (i % 3 == 0 && i > 0) {
             free_aligned_sized(blocks[i], alignment, size);
         } else {
@@ -48,9 +49,9 @@ static void check_pair(size_t alignment, size_t size)
 
 int main(void)
 {
-    const size_t sizes[] = {0,    1,    7,     8,     16,    17,    48,    100,   128,   200,   500,
-                            1000, 1024, 3000,  4095,  4096,  4097,  8192,  20000, 32768, 32769, 40000,
-                            65535, 65536, 65537, 100000};
+    const size_t sizes[] = {0,     1,     7,     8,     16,    17,    48,    100,   128,
+                            200,   500,   1000,  1024,  3000,  4095,  4096,  4097,  8192,
+                            20000, 32768, 32769, 40000, 65535, 65536, 65537, 100000};
     for (size_t alignment = 1; alignment <= 4 * MIB; alignment *= 2) {
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
             check_pair(alignment, sizes[i]);

@@ -6,8 +6,24 @@
 
 int main(void)
 {
-    const size_t bad[] = {0, 3, 5, 6, 7, 9, 12, 24, 40, 48, 96, 100, 4095, 4097, SIZE_MAX,
-                          SIZE_MAX - 1, ((size_t)1 << 63) + 8, ((size_t)1 << 40) + 64};
+    const size_t bad[] = {0,
+                          3,
+                          5,
+                          6,
+                          7,
+                          9,
+                          12,
+                          24,
+                          40,
+                          48,
+                          96,
+                          100,
+                          4095,
+                          4097,
+                          SIZE_MAX,
+                          SIZE_MAX - 1,
+                          ((size_t)1 << 63) + 8,
+                          ((size_t)1 << 40) + 64};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         int before = 0;
         void *pointer = &before;

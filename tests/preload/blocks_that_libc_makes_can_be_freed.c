@@ -78,7 +78,8 @@ static void files(void)
     globfree(&found);
     int number = 0;
     char *word = NULL;
-    CHECK(sscanf("12 hello", "%d %ms", &number, &word) == 2 && strcmp(word, "hello") == 0, "sscanf");
+    CHECK(sscanf("12 hello", "%d %ms", &number, &word) == 2 && strcmp(word, "hello") == 0,
+          "sscanf");
     free(word);
 }
 

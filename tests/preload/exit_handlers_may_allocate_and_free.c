@@ -130,7 +130,8 @@ static void expect_letters(enum way way, const char *expected)
     }
     close(ends[0]);
     expect_child_passes(child, "an exiting program");
-    CHECK(strcmp(letters, expected) == 0, "handlers \"%s\" ran instead of \"%s\"", letters, expected);
+    CHECK(strcmp(letters, expected) == 0, "handlers \"%s\" ran instead of \"%s\"", letters,
+          expected);
 }
 
 int main(void)

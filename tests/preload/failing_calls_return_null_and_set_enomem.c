@@ -15,14 +15,22 @@
 int main(void)
 {
     /* Just past what an object can be, the most, and sizes whose rounding up wraps around. */
-    const size_t sizes[] = {(size_t)PTRDIFF_MAX + 1,     (size_t)PTRDIFF_MAX + 4096,
-                            SIZE_MAX - 65536,            SIZE_MAX - 4096,
-                            SIZE_MAX - 4095,             SIZE_MAX - 4094,
-                            SIZE_MAX - 64,               SIZE_MAX - 16,
-                            SIZE_MAX - 15,               SIZE_MAX - 1,
-                            SIZE_MAX,                    (size_t)PTRDIFF_MAX,
-                            (size_t)PTRDIFF_MAX - 15,    (size_t)PTRDIFF_MAX - 4095,
-                            (size_t)PTRDIFF_MAX - 65536, (size_t)1 << 48};
+    const size_t sizes[] = {(size_t)PTRDIFF_MAX + 1,
+                            (size_t)PTRDIFF_MAX + 4096,
+                            SIZE_MAX - 65536,
+                            SIZE_MAX - 4096,
+                            SIZE_MAX - 4095,
+                            SIZE_MAX - 4094,
+                            SIZE_MAX - 64,
+                            SIZE_MAX - 16,
+                            SIZE_MAX - 15,
+                            SIZE_MAX - 1,
+                            SIZE_MAX,
+                            (size_t)PTRDIFF_MAX,
+                            (size_t)PTRDIFF_MAX - 15,
+                            (size_t)PTRDIFF_MAX - 4095,
+                            (size_t)PTRDIFF_MAX - 65536,
+                            (size_t)1 << 48};
     const size_t alignments[] = {1, 2, 8, 16, 32, 64, 4096, 8192, 65536, MIB, GIB};
     char *old = malloc(1000);
     CHECK(old != NULL, "malloc");
@@ -45,7 +53,8 @@ int main(void)
                 void *pointer = old;
                 errno = 1234;
                 const int error = posix_memalign(&pointer, alignments[j], size);
-                CHECK(error == ENOMEM, "posix_memalign(%zu, %zu) is %d", alignments[j], size, error);
+                CHECK(error == ENOMEM, "posix_memalign(%zu, %zu) is %d", alignments[j], size,
+                      error);
                 CHECK(pointer == old, "posix_memalign wrote through its pointer though it failed");
                 CHECK(errno == 1234, "posix_memalign tells by its result, not by errno");
             }

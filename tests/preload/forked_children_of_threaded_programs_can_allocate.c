@@ -94,7 +94,8 @@ static void live_in_child(void **of_parent)
     fclose(null);
     pthread_t thread;
     void *made = NULL;
-    CHECK(pthread_create(&thread, NULL, thread_in_child, malloc(500)) == 0, "a thread in the child");
+    CHECK(pthread_create(&thread, NULL, thread_in_child, malloc(500)) == 0,
+          "a thread in the child");
     pthread_join(thread, &made);
     free(made);
     for (size_t i = 0; i < 300; i++) {
@@ -142,15 +143,16 @@ int main(void)
     alarm(100);
     pthread_t threads[6];
     for (size_t i = 0; i < 6; i++) {
-        CHECK(pthread_create(&threads[i], NULL, i < 3 ? churn : churn_streams, (void *)(i + 1)) == 0,
+        CHECK(pthread_create(&threads[i], NULL, i < 3 ? churn : churn_streams, (void *)(i + 1)) ==
+                  0,
               "pthread_create");
     }
     fork_often((void *)(uintptr_t)(FORKS / 2));
     /* From several threads at once. */
     pthread_t forkers[FORKERS];
     for (size_t i = 0; i < FORKERS; i++) {
-        CHECK(pthread_create(&forkers[i], NULL, fork_often, (void *)(uintptr_t)(FORKS / 2 / FORKERS)) ==
-                  0,
+        CHECK(pthread_create(&forkers[i], NULL, fork_often,
+                             (void *)(uintptr_t)(FORKS / 2 / FORKERS)) == 0,
               "pthread_create");
     }
     for (size_t i = 0; i < FORKERS; i++) {

@@ -10,9 +10,9 @@ static void check_all(const char *when)
 {
     free_sized_function *free_sized = find_free_sized();
     free_aligned_sized_function *free_aligned_sized = find_free_aligned_sized();
-    static const size_t sizes[] = {0,     1,      8,       16,      100,     512,      1024,     4096,
-                                   32768, 32769,  65536,   100000,  262144,  MIB,      3 * MIB,  8 * MIB,
-                                   MIB * 16, MIB * 33, MIB * 64, MIB * 200};
+    static const size_t sizes[] = {0,       1,       8,        16,       100,      512,      1024,
+                                   4096,    32768,   32769,    65536,    100000,   262144,   MIB,
+                                   3 * MIB, 8 * MIB, MIB * 16, MIB * 33, MIB * 64, MIB * 200};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         for (int loop = 0; loop < (sizes[i] < MIB ? LOOPS : 3); loop++) {
             void *plain = malloc(sizes[i]);

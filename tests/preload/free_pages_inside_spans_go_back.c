@@ -87,9 +87,10 @@ static void run(size_t smallest, size_t largest, size_t total, bool trim)
     }
     /* A tenth of what could go may stay, and some for the books. */
     const size_t allowed = needed + (before - needed) / 10 + 6 * MIB;
-    dprintf(STDOUT_FILENO, "%zu to %zu bytes, %s: %zu KiB, then %zu KiB after %.2f s; needed %zu KiB\n",
-            smallest, largest, trim ? "malloc_trim" : "idle", before / KIB, now / KIB,
-            seconds_now() - start, needed / KIB);
+    dprintf(STDOUT_FILENO,
+            "%zu to %zu bytes, %s: %zu KiB, then %zu KiB after %.2f s; needed %zu KiB\n", smallest,
+            largest, trim ? "malloc_trim" : "idle", before / KIB, now / KIB, seconds_now() - start,
+            needed / KIB);
     CHECK(before > needed, "nothing could go");
     CHECK(now <= allowed, "%zu KiB stay resident, allowed are %zu KiB", now / KIB, allowed / KIB);
     for (size_t i = 0; i < count; i++) {
@@ -106,8 +107,8 @@ static void run(size_t smallest, size_t largest, size_t total, bool trim)
         sum += size;
     }
     for (size_t i = 0; i < count; i++) {
-        CHECK(is_filled(blocks[i].block, blocks[i].size, blocks[i].size), "block %zu (%zu old) changed",
-              i, old_count);
+        CHECK(is_filled(blocks[i].block, blocks[i].size, blocks[i].size),
+              "block %zu (%zu old) changed", i, old_count);
         free(blocks[i].block);
     }
     _exit(0);
@@ -115,7 +116,8 @@ static void run(size_t smallest, size_t largest, size_t total, bool trim)
 
 int main(void)
 {
-    static const size_t sizes[][2] = {{16, 512}, {256, 512}, {1000, 4000}, {4000, 30000}, {5000, 5000}};
+    static const size_t sizes[][2] = {
+        {16, 512}, {256, 512}, {1000, 4000}, {4000, 30000}, {5000, 5000}};
     int failures = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] * 2; i++) {
         const pid_t child = fork();

@@ -27,8 +27,8 @@ int main(void)
         CHECK(block != NULL, "realloc to %zu", size);
         CHECK(resident() < before + SLACK, "realloc to %zu touched %zu bytes", size,
               resident() - before);
-        CHECK(peak_resident() < before + 2 * SLACK, "realloc to %zu touched %zu bytes for a moment", size,
-              peak_resident() - before);
+        CHECK(peak_resident() < before + 2 * SLACK, "realloc to %zu touched %zu bytes for a moment",
+              size, peak_resident() - before);
         block[size - 1] = 1;
         free(other);
     }

@@ -82,8 +82,8 @@ static void expect_bounded(size_t of_depth, size_t of_largest, size_t of_total)
         const size_t bound = peak + peak / 2 + 8 * MIB;
         dprintf(STDOUT_FILENO, "blocks to %zu bytes: live peak %zu KiB, resident peak %zu KiB\n",
                 of_largest, peak / KIB, peak_resident() / KIB);
-        CHECK(peak_resident() <= bound, "resident peak %zu KiB, allowed %zu KiB", peak_resident() / KIB,
-              bound / KIB);
+        CHECK(peak_resident() <= bound, "resident peak %zu KiB, allowed %zu KiB",
+              peak_resident() / KIB, bound / KIB);
         exit(0);
     }
     expect_child_passes(child, "producer and consumer");

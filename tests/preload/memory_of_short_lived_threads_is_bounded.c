@@ -79,7 +79,8 @@ int main(void)
         pthread_join(freers[i], NULL);
     }
     dprintf(STDOUT_FILENO, "at most %zu KiB resident\n", most / KIB);
-    CHECK(most < LIVE_MAX * 3 / 2 + 16 * MIB, "%zu bytes resident, %zu live at most", most, LIVE_MAX);
+    CHECK(most < LIVE_MAX * 3 / 2 + 16 * MIB, "%zu bytes resident, %zu live at most", most,
+          LIVE_MAX);
     CHECK(address_space() < 512 * MIB, "%zu bytes of address space", address_space());
     return 0;
 }

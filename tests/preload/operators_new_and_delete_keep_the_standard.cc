@@ -99,13 +99,13 @@ static void null_is_ignored()
     const std::align_val_t align{64};
     ::operator delete(opaque(nullptr));
     ::operator delete[](opaque(nullptr));
-    ::operator delete(opaque(nullptr), std::size_t{100});
+    ::operator delete (opaque(nullptr), std::size_t{100});
     ::operator delete[](opaque(nullptr), std::size_t{100});
     ::operator delete(opaque(nullptr), std::nothrow);
     ::operator delete[](opaque(nullptr), std::nothrow);
     ::operator delete(opaque(nullptr), align);
     ::operator delete[](opaque(nullptr), align);
-    ::operator delete(opaque(nullptr), std::size_t{100}, align);
+    ::operator delete (opaque(nullptr), std::size_t{100}, align);
     ::operator delete[](opaque(nullptr), std::size_t{100}, align);
     ::operator delete(opaque(nullptr), align, std::nothrow);
     ::operator delete[](opaque(nullptr), align, std::nothrow);
@@ -121,10 +121,9 @@ template <typename Function> static bool throws_bad_alloc(Function function)
     return false;
 }
 
-static const std::size_t too_much[] = {std::numeric_limits<std::size_t>::max(),
-                                       std::numeric_limits<std::size_t>::max() / 2 + 1,
-                                       std::numeric_limits<std::size_t>::max() - 4095,
-                                       std::size_t{1} << 48};
+static const std::size_t too_much[] = {
+    std::numeric_limits<std::size_t>::max(), std::numeric_limits<std::size_t>::max() / 2 + 1,
+    std::numeric_limits<std::size_t>::max() - 4095, std::size_t{1} << 48};
 
 static void too_much_throws_or_is_null()
 {
@@ -133,11 +132,13 @@ static void too_much_throws_or_is_null()
         const std::size_t size = opaque(much);
         CHECK(throws_bad_alloc([=] { return ::operator new(size); }), "new of %zu", size);
         CHECK(throws_bad_alloc([=] { return ::operator new[](size); }), "new[] of %zu", size);
-        CHECK(throws_bad_alloc([=] { return ::operator new(size, align); }), "aligned new of %zu", size);
-        CHECK(throws_bad_alloc([=] { return ::operator new[](size, align); }), "aligned new[] of %zu",
+        CHECK(throws_bad_alloc([=] { return ::operator new(size, align); }), "aligned new of %zu",
               size);
+        CHECK(throws_bad_alloc([=] { return ::operator new[](size, align); }),
+              "aligned new[] of %zu", size);
         CHECK(opaque(::operator new(size, std::nothrow)) == nullptr, "nothrow new of %zu", size);
-        CHECK(opaque(::operator new[](size, std::nothrow)) == nullptr, "nothrow new[] of %zu", size);
+        CHECK(opaque(::operator new[](size, std::nothrow)) == nullptr, "nothrow new[] of %zu",
+              size);
         CHECK(opaque(::operator new(size, align, std::nothrow)) == nullptr, "%zu", size);
         CHECK(opaque(::operator new[](size, align, std::nothrow)) == nullptr, "%zu", size);
     }
@@ -253,7 +254,10 @@ struct alignas(256) wide {
 
 struct with_destructor {
     std::size_t value = 7;
-    ~with_destructor() { value = 0; }
+    ~with_destructor()
+    {
+        value = 0;
+    }
 };
 
 static void the_language_uses_them()
@@ -275,7 +279,10 @@ static void the_language_uses_them()
     /* The constructor throws: the language frees the block itself. */
     struct thrower {
         char room[1000];
-        thrower() { throw 1; }
+        thrower()
+        {
+            throw 1;
+        }
     };
     for (int i = 0; i < 100000; i++) {
         try {
@@ -305,7 +312,7 @@ int main()
     void *two = opaque(::operator new(opaque(std::size_t{0})));
     CHECK(one != nullptr && two != nullptr && one != two, "new of nothing");
     ::operator delete(one);
-    ::operator delete(two, std::size_t{0});
+    ::operator delete (two, std::size_t{0});
     too_much_throws_or_is_null();
     the_handler_is_honoured();
     the_language_uses_them();

@@ -235,14 +235,16 @@ static size_t lines_written(void)
 static void expect_quiet(char *self, const char *conf, const char *kind)
 {
     run(self, conf, kind);
-    EXPECT(written[0] == '\0', "TARN_CONF=\"%s\" %s wrote \"%s\"", conf == NULL ? "" : conf, kind, written);
+    EXPECT(written[0] == '\0', "TARN_CONF=\"%s\" %s wrote \"%s\"", conf == NULL ? "" : conf, kind,
+           written);
 }
 
 /* One line that holds the word; and what else the variable says is obeyed. */
 static void expect_warning(char *self, const char *conf, const char *kind, const char *word)
 {
     run(self, conf, kind);
-    EXPECT(lines_written() == 1 && strncmp(written, "tarn: ", 6) == 0 && strstr(written, word) != NULL,
+    EXPECT(lines_written() == 1 && strncmp(written, "tarn: ", 6) == 0 &&
+               strstr(written, word) != NULL,
            "TARN_CONF=\"%s\" %s wrote \"%s\"", conf, kind, written);
 }
 

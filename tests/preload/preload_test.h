@@ -78,8 +78,9 @@ static inline uint64_t random_seed(void)
     const char *given = getenv("TEST_SEED");
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    const uint64_t seed = given != NULL ? strtoull(given, NULL, 0)
-                                        : (uint64_t)now.tv_sec * 1000000007U + (uint64_t)now.tv_nsec;
+    const uint64_t seed = given != NULL
+                              ? strtoull(given, NULL, 0)
+                              : (uint64_t)now.tv_sec * 1000000007U + (uint64_t)now.tv_nsec;
     dprintf(STDOUT_FILENO, "TEST_SEED=%llu\n", (unsigned long long)seed);
     return seed;
 }

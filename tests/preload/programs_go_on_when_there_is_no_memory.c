@@ -49,8 +49,8 @@ static void expect_old_block_kept(size_t size)
     const size_t larger[] = {opaque_size(size + 64 * MIB), opaque_size(size * 2 + 32 * MIB)};
     for (size_t i = 0; i < 2; i++) {
         errno = 0;
-        CHECK(realloc(opaque(block), larger[i]) == NULL && errno == ENOMEM, "realloc %zu to %zu", size,
-              larger[i]);
+        CHECK(realloc(opaque(block), larger[i]) == NULL && errno == ENOMEM, "realloc %zu to %zu",
+              size, larger[i]);
         errno = 0;
         CHECK(reallocarray(opaque(block), larger[i], 1) == NULL && errno == ENOMEM,
               "reallocarray %zu to %zu", size, larger[i]);
@@ -64,8 +64,8 @@ static void expect_old_block_kept(size_t size)
     CHECK(is_filled(block, size / 2 + 1, size), "shrinking changed the block of %zu", size);
     unlimit_address_space();
     block = realloc(block, size + 64 * MIB);
-    CHECK(block != NULL && is_filled(block, size / 2 + 1, size), "realloc of %zu once there is memory",
-          size);
+    CHECK(block != NULL && is_filled(block, size / 2 + 1, size),
+          "realloc of %zu once there is memory", size);
     free(block);
 }
 
@@ -78,7 +78,9 @@ static void *first_call(void *context)
         for (size_t i = 0; i < BLOCKS; i++) {
             const size_t size = random_between(&state, 1, 30000);
             errno = 0;
-            blocks[i] = i % 3 == 0 ? calloc(1, size) : i % 3 == 1 ? malloc(size) : memalign(256, size);
+            blocks[i] = i % 3 == 0   ? calloc(1, size)
+                        : i % 3 == 1 ? malloc(size)
+                                     : memalign(256, size);
             if (blocks[i] == NULL) {
                 CHECK(errno == ENOMEM, "a thread's first call");
                 CHECK(round == 0, "no %zu bytes though there is memory again", size);
@@ -101,7 +103,8 @@ static void expect_threads_served_late(void)
     pthread_t threads[THREADS];
     CHECK(pthread_barrier_init(&barrier, NULL, THREADS + 1) == 0, "pthread_barrier_init");
     for (size_t i = 0; i < THREADS; i++) {
-        CHECK(pthread_create(&threads[i], NULL, first_call, (void *)(i + 1)) == 0, "pthread_create");
+        CHECK(pthread_create(&threads[i], NULL, first_call, (void *)(i + 1)) == 0,
+              "pthread_create");
     }
     sleep_ms(100);
     limit_address_space(address_space());

@@ -51,8 +51,8 @@ static int live_in_limit(void)
                 dprintf(STDOUT_FILENO, "%zu KiB in blocks of %zu\n", taken / KIB, sizes[i]);
                 CHECK(taken >= 4 * MIB, "only %zu KiB in blocks of %zu", taken / KIB, sizes[i]);
             } else {
-                CHECK(taken >= first[i] / 10 * 9, "%zu KiB in blocks of %zu, at first %zu", taken / KIB,
-                      sizes[i], first[i] / KIB);
+                CHECK(taken >= first[i] / 10 * 9, "%zu KiB in blocks of %zu, at first %zu",
+                      taken / KIB, sizes[i], first[i] / KIB);
             }
         }
     }
@@ -94,8 +94,8 @@ int main(int argc, char **argv)
     }
     char *const self[] = {argv[0], (char *)"limited", NULL};
     char *const truth[] = {(char *)"/bin/true", NULL};
-    char *const shell[] = {(char *)"/bin/sh", (char *)"-c", (char *)"x=$(echo hello | cat); test $x = hello",
-                           NULL};
+    char *const shell[] = {(char *)"/bin/sh", (char *)"-c",
+                           (char *)"x=$(echo hello | cat); test $x = hello", NULL};
     expect_child_passes(run_limited(truth), "/bin/true");
     expect_child_passes(run_limited(shell), "/bin/sh");
     expect_child_passes(run_limited(self), "a program that takes all there is");

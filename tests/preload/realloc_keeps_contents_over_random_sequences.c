@@ -20,7 +20,9 @@ static void check_ends(const unsigned char *block, size_t size, uint64_t tag)
         CHECK(is_filled(block, size, tag), "%zu bytes at %p changed", size, (const void *)block);
         return;
     }
-    for (size_t i = 0; i < size; i += i < 4096 || i > size - 4096 ? 1 : i + 4099 > size ? 7 : 4093) {
+    for (size_t i = 0; i < size; i += i < 4096 || i > size - 4096 ? 1
+                                      : i + 4099 > size           ? 7
+                                                                  : 4093) {
         CHECK(block[i] == pattern_byte(tag, i), "byte %zu of %zu at %p changed", i, size,
               (const void *)block);
     }

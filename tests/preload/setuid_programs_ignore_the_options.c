@@ -50,8 +50,8 @@ static int run_as_nobody(const char *program)
         _exit(31);
     }
     int status = 0;
-    CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status), "%s ended with %#x",
-          program, (unsigned)status);
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status),
+          "%s ended with %#x", program, (unsigned)status);
     return WEXITSTATUS(status);
 }
 

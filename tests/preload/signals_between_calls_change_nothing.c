@@ -20,7 +20,8 @@ static void handle(int signal)
     room[0] = (char)signal;
     room[sizeof room - 1] = room[0];
     caught++;
-    errno = 999; /* a handler that forgets to restore errno is not the allocator's matter, but must do no harm */
+    errno =
+        999; /* a handler that forgets to restore errno is not the allocator's matter, but must do no harm */
 }
 
 static void *work(void *context)

@@ -13,7 +13,8 @@ static void check_xml(const char *xml)
     size_t lengths[32];
     size_t depth = 0;
     size_t elements = 0;
-    CHECK(strncmp(xml, "<malloc", 7) == 0 || strncmp(xml, "<?xml", 5) == 0, "starts as \"%.20s\"", xml);
+    CHECK(strncmp(xml, "<malloc", 7) == 0 || strncmp(xml, "<?xml", 5) == 0, "starts as \"%.20s\"",
+          xml);
     for (const char *c = strchr(xml, '<'); c != NULL; c = strchr(c + 1, '<')) {
         const char *end = strchr(c, '>');
         CHECK(end != NULL, "an element without end: \"%.40s\"", c);
@@ -61,8 +62,8 @@ static void check_old_struct(void)
 #pragma GCC diagnostic pop
     CHECK((unsigned)old.uordblks == (unsigned)info.uordblks, "mallinfo says %d, mallinfo2 %zu",
           old.uordblks, info.uordblks);
-    CHECK((unsigned)old.hblkhd == (unsigned)info.hblkhd, "mallinfo says %d, mallinfo2 %zu", old.hblkhd,
-          info.hblkhd);
+    CHECK((unsigned)old.hblkhd == (unsigned)info.hblkhd, "mallinfo says %d, mallinfo2 %zu",
+          old.hblkhd, info.hblkhd);
 }
 
 static void check_growth(size_t size, size_t count)
@@ -79,12 +80,14 @@ static void check_growth(size_t size, size_t count)
     CHECK(after >= before + sum && after <= before + sum + sum / 4 + MIB,
           "%zu blocks of %zu: in use %zu, before %zu", count, size, after, before);
     const struct mallinfo2 info = mallinfo2();
-    CHECK(info.arena + info.hblkhd >= sum, "held from the kernel: %zu and %zu", info.arena, info.hblkhd);
+    CHECK(info.arena + info.hblkhd >= sum, "held from the kernel: %zu and %zu", info.arena,
+          info.hblkhd);
     check_old_struct();
     for (size_t i = 0; i < count; i++) {
         free(blocks[i]);
     }
-    CHECK(in_use() <= before + MIB / 4, "%zu in use after all is freed, %zu before", in_use(), before);
+    CHECK(in_use() <= before + MIB / 4, "%zu in use after all is freed, %zu before", in_use(),
+          before);
     munmap(blocks, count * sizeof *blocks);
 }
 

@@ -29,7 +29,8 @@ static void *work(void *context)
     uint64_t state = self;
     void *blocks[200] = {0};
     size_t sizes[200] = {0};
-    pthread_barrier_wait(&barrier); /* opened between these two, so that every thread is older than the library */
+    pthread_barrier_wait(
+        &barrier); /* opened between these two, so that every thread is older than the library */
     pthread_barrier_wait(&barrier);
     for (int i = 0; i < 5000; i++) {
         const size_t slot = random_between(&state, 0, 199);
@@ -73,7 +74,8 @@ int main(int argc, char **argv)
     }
     /* libc's names stay libc's. */
     Dl_info info;
-    CHECK(dladdr(dlsym(RTLD_DEFAULT, "malloc"), &info) != 0 && strstr(info.dli_fname, "libc") != NULL,
+    CHECK(dladdr(dlsym(RTLD_DEFAULT, "malloc"), &info) != 0 &&
+              strstr(info.dli_fname, "libc") != NULL,
           "malloc is answered by %s", info.dli_fname);
     free(before);
     char *kept = tarn_malloc(100000);
@@ -85,7 +87,8 @@ int main(int argc, char **argv)
     for (size_t i = THREADS / 2; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
-    sleep_ms(700); /* time for a helper thread or a thread's end to miss the code that was unloaded */
+    sleep_ms(
+        700); /* time for a helper thread or a thread's end to miss the code that was unloaded */
     library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     CHECK(library != NULL, "%s", dlerror());
     find(library, "tarn_malloc", &tarn_malloc);

@@ -31,7 +31,8 @@ struct noisy {
     noisy()
     {
         for (int i = 0; i < 50; i++) {
-            things[i] = std::string(static_cast<std::size_t>(i) * 20, static_cast<char>('a' + i % 26));
+            things[i] =
+                std::string(static_cast<std::size_t>(i) * 20, static_cast<char>('a' + i % 26));
         }
         std::memset(large.get(), 7, 300000);
     }
@@ -43,7 +44,8 @@ struct noisy {
             copies.push_back(thing.second + name);
         }
         for (int i = 0; i < 50; i++) {
-            if (copies[static_cast<std::size_t>(i)].size() != static_cast<std::size_t>(i) * 20 + 100) {
+            if (copies[static_cast<std::size_t>(i)].size() !=
+                static_cast<std::size_t>(i) * 20 + 100) {
                 fail("a thread_local object lost its contents");
             }
         }

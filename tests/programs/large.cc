@@ -17,7 +17,10 @@
 
 template <int N> struct chain {
     std::map<int, std::tuple<std::string, chain<N - 1>>> inner;
-    int depth() const { return 1 + chain<N - 1>().depth(); }
+    int depth() const
+    {
+        return 1 + chain<N - 1>().depth();
+    }
     template <typename Visitor> void visit(Visitor visitor) const
     {
         for (const auto &entry : inner) {
@@ -27,8 +30,13 @@ template <int N> struct chain {
     }
 };
 template <> struct chain<0> {
-    int depth() const { return 0; }
-    template <typename Visitor> void visit(Visitor) const {}
+    int depth() const
+    {
+        return 0;
+    }
+    template <typename Visitor> void visit(Visitor) const
+    {
+    }
 };
 
 template <std::size_t... Index> static long sum_of(std::index_sequence<Index...>)
@@ -46,7 +54,8 @@ int main()
     links.visit([&](const std::string &text) { letters += text.size(); });
     std::regex pattern("(\\w+)@(\\w+)\\.(com|org)");
     std::string text = "write to someone@example.com or nobody@example.org";
-    std::vector<value> values{1, 2.5, std::string("three"), std::vector<int>{4, 5}, std::map<std::string, int>{{"six", 6}}};
+    std::vector<value> values{1, 2.5, std::string("three"), std::vector<int>{4, 5},
+                              std::map<std::string, int>{{"six", 6}}};
     std::unordered_map<std::string, std::set<std::string>> index;
     for (int i = 0; i < 20000; i++) {
         index[std::to_string(i % 1000)].insert(std::to_string(i * 7919 % 20011));
@@ -55,7 +64,8 @@ int main()
     for (const auto &entry : index) {
         total += entry.second.size();
     }
-    std::cout << links.depth() << ' ' << letters << ' ' << std::regex_replace(text, pattern, "$2") << ' '
-              << values.size() << ' ' << total << ' ' << sum_of(std::make_index_sequence<200>()) << '\n';
+    std::cout << links.depth() << ' ' << letters << ' ' << std::regex_replace(text, pattern, "$2")
+              << ' ' << values.size() << ' ' << total << ' '
+              << sum_of(std::make_index_sequence<200>()) << '\n';
     return 0;
 }
