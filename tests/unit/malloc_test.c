@@ -17,9 +17,9 @@
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
 
-static const size_t sizes[] = {0,     1,     7,     8,     9,     16,      17,      100,     1000,   1024,
-                               4096,  5000,  20000, 32767, 32768, 32769,   40000,   65536,   100000, MIB,
-                               3 * MIB, 20 * MIB};
+static const size_t sizes[] = {0,     1,     7,      8,    9,       16,      17,    100,
+                               1000,  1024,  4096,   5000, 20000,   32767,   32768, 32769,
+                               40000, 65536, 100000, MIB,  3 * MIB, 20 * MIB};
 enum { SIZES = sizeof sizes / sizeof sizes[0] };
 
 /* Keeps the compiler from knowing that a size is too large. */
@@ -73,7 +73,8 @@ static void requests_of_zero_bytes_are_distinct(void **state)
 static void failures_are_null_and_enomem(void **state)
 {
     (void)state;
-    const size_t too_large[] = {(size_t)PTRDIFF_MAX + 1, SIZE_MAX, SIZE_MAX - 4095, (size_t)1 << 48};
+    const size_t too_large[] = {(size_t)PTRDIFF_MAX + 1, SIZE_MAX, SIZE_MAX - 4095,
+                                (size_t)1 << 48};
     void *old = tarn_malloc(100);
     memset(old, 1, 100);
     for (size_t i = 0; i < sizeof too_large / sizeof too_large[0]; i++) {
@@ -136,7 +137,7 @@ static void realloc_keeps_contents_between_all_sizes(void **state)
             memset(block, 0x3c, sizes[from]);
             block = tarn_realloc(block, sizes[to]);
             assert_non_null(block);
-            for (size_t i = 0; i < kept; i += kept > 100000 ? 997 : 1) {
+            for (size_t i = 0; i<kept; i += kept> 100000 ? 997 : 1) {
                 assert_int_equal(block[i], 0x3c);
             }
             memset(block, 0x4d, sizes[to]);
