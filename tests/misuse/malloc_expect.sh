@@ -17,6 +17,7 @@ fi
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 
+# shellcheck disable=SC3045 # every shell that is sh somewhere has it
 ulimit -c 0
 # The shell's own remark about the signal goes elsewhere.
 (LD_PRELOAD=$library exec "$program" >"$folder/out" 2>"$folder/err") 2>/dev/null
