@@ -307,7 +307,7 @@ static malloc_span *take_spare(malloc_heap *heap, unsigned class_index)
 static malloc_span *next_span(malloc_heap *heap, unsigned class_index)
 {
     heap_collect(heap);
-    malloc_span *span = heap->partial[class_index].first;
+    malloc_span *span = heap->partial[class_index].last;
     if (span != NULL) {
         span_queue_remove(&heap->partial[class_index], span);
         return span;
@@ -758,6 +758,12 @@ size_t heap_trim_own(malloc_heap *heap)
     for (unsigned index = 0; index < CLASS_COUNT; index++) {
         for (malloc_span *span = heap->partial[index].first; span != NULL; span = span->next) {
             given += span_purge(span);
+            if (span->purged != 0) {
+                /* Perhaps with an empty list, onto which free_fast cannot put anything. */
+                span->state = SPAN_SPARSE;
+                span->since = SINCE_PURGED;
+                hide_own(heap, span);
+            }
         }
     }
     os_lock_release(&heap->lock);

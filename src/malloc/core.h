@@ -41,7 +41,7 @@
 #define UNIT_PAGES 16    /* at most, likewise */
 #define PAGE_RUN_MAX ((size_t)1 << 20)  /* a longer run is made of units */
 #define UNIT_RUN_MAX ((size_t)32 << 20) /* a longer block is a mapping of its own */
-#define CACHE_LINE 64
+#define CACHE_LINE ((size_t)64)
 
 #define LABEL_SHIFT 48
 #define LABEL_STEP ((uint64_t)2 << LABEL_SHIFT)
@@ -115,8 +115,8 @@ typedef struct parcel_box {
     unsigned count;    /* slots in it */
 } parcel_box;
 
-#define PARCEL_BOXES 16
-#define PARCEL_BYTES 8192 /* a parcel is sent when it holds so much, */
+#define PARCEL_BOXES 64
+#define PARCEL_BYTES 4096 /* a parcel is sent when it holds so much, */
 #define PARCEL_SLOTS 64   /* or so many */
 
 typedef struct span_queue {
