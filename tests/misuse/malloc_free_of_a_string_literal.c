@@ -4,6 +4,6 @@
 
 int main(void)
 {
-    free(blamed((void *)(uintptr_t)"a literal"));
+    free(blamed((void *)(uintptr_t) "a literal"));
     return 0;
 }
