@@ -87,7 +87,7 @@ def shown(terminal):
 
 
 def test_a_progress_line_stands_on_a_terminal_and_is_wiped():
-    terminal = Terminal([TARN, "run", OTHER, "--runs", "2", "--warmup", "1", "--", VICTIM, "exit", "0"])
+    terminal = Terminal([TARN, "run", OTHER, "--runs", "2", "--warmup", "1", "--", VICTIM, "exit", "0"], columns=400)
     expect(terminal.end() == 0, "it failed", terminal)
     for line in ("run 1 of 9: ", "run 9 of 9: ", " on other", "(warm-up)"):
         expect(line in terminal.text(), f"no '{line}'", terminal)
