@@ -8,6 +8,10 @@ find_package(PkgConfig QUIET)
 if(PkgConfig_FOUND)
     pkg_check_modules(CMOCKA QUIET IMPORTED_TARGET cmocka)
 endif()
+# What was not there when `make run` configured this tree may be there now that `make check` has set up.
+if(NOT CMAKE_CXX_COMPILER)
+    unset(CMAKE_CXX_COMPILER CACHE)
+endif()
 check_language(CXX)
 if(NOT TARGET PkgConfig::CMOCKA OR NOT CMAKE_CXX_COMPILER)
     # `make check` sets them up first, and CTest fails when it finds no tests.
