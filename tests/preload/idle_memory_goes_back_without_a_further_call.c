@@ -69,8 +69,8 @@ static void expect_idle(const char *what, size_t before)
         sleep_ms(50);
         now = resident();
     } while (now >= ALLOWED && seconds_now() - start < 1.0);
-    dprintf(STDOUT_FILENO, "%s: %zu KiB resident, %zu KiB after %.2f s\n", what, before / KIB, now / KIB,
-            seconds_now() - start);
+    dprintf(STDOUT_FILENO, "%s: %zu KiB resident, %zu KiB after %.2f s\n", what, before / KIB,
+            now / KIB, seconds_now() - start);
     CHECK(now < ALLOWED, "%s: %zu KiB are still resident after a second", what, now / KIB);
 }
 

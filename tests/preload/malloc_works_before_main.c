@@ -66,8 +66,8 @@ static void preinit(int argc, char **argv, char **environment)
     allocate_some(&in_preinit, 2000);
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*const preinit_entry)(int, char **,
-                                                                                   char **) = preinit;
+__attribute__((section(".preinit_array"),
+               used)) static void (*const preinit_entry)(int, char **, char **) = preinit;
 
 static void *thread_before_main(void *context)
 {
@@ -79,7 +79,8 @@ static void *thread_before_main(void *context)
 __attribute__((constructor(101))) static void first_constructor(void)
 {
     pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, thread_before_main, &in_constructor) == 0, "pthread_create");
+    CHECK(pthread_create(&thread, NULL, thread_before_main, &in_constructor) == 0,
+          "pthread_create");
     pthread_join(thread, NULL);
 }
 

@@ -118,7 +118,8 @@ static void all_blocks_go_at_once(void **state)
 static void a_hard_limit_is_never_passed(void **state)
 {
     (void)state;
-    tarn_heap *heap = tarn_malloc_create(&(tarn_malloc_options){.name = "limited", .hard_limit = 8 * MIB});
+    tarn_heap *heap =
+        tarn_malloc_create(&(tarn_malloc_options){.name = "limited", .hard_limit = 8 * MIB});
     assert_non_null(heap);
     const size_t sizes[] = {16, 100, 3000, 20000, 50000, 300000};
     for (int round = 0; round < 2; round++) {
@@ -223,8 +224,8 @@ static void a_confined_heap_takes_from_its_memory_alone(void **state)
         tarn_malloc_stats before;
         tarn_malloc_stats after;
         tarn_malloc_stats_get(&before, sizeof before);
-        tarn_heap *heap = tarn_malloc_create(
-            &(tarn_malloc_options){.name = "confined", .memory = {start, size}});
+        tarn_heap *heap =
+            tarn_malloc_create(&(tarn_malloc_options){.name = "confined", .memory = {start, size}});
         assert_non_null(heap);
         /* The heap itself lives there too. */
         assert_true((unsigned char *)heap >= start && (unsigned char *)heap < start + size);
@@ -243,7 +244,7 @@ static void a_confined_heap_takes_from_its_memory_alone(void **state)
             (void)tarn_heap_trim(heap);
         }
         assert_null(tarn_heap_alloc(heap, size, 0));
-        assert_null(tarn_heap_alloc(heap, 100, 8 * MIB));
+        assert_null(tarn_heap_alloc(heap, 100, (size_t)1 << 46));
         tarn_malloc_stats_get(&after, sizeof after);
         assert_int_equal(after.mapped, before.mapped);
         tarn_malloc_destroy(heap);
@@ -407,8 +408,8 @@ static void misuse_names_the_heap(void **state)
     assert_non_null(heap);
     char *block = tarn_heap_alloc(heap, 100, 0);
     long local = 0;
-    assert_fatal((tarn_heap_free(heap, block, 100), tarn_heap_free(heap, block, 100)), "double free",
-                 "textures", block);
+    assert_fatal((tarn_heap_free(heap, block, 100), tarn_heap_free(heap, block, 100)),
+                 "double free", "textures", block);
     assert_fatal(tarn_heap_free(heap, block + 16, 100), "not a block", "textures", block + 16);
     assert_fatal(tarn_heap_free(heap, &local, sizeof local), "not a block", "textures", &local);
     /* A block of another allocator is not this heap's. */
