@@ -95,7 +95,8 @@ line ~ /^[ \t]*#[ \t]*include[ \t]*</ {
     header = line
     sub(/^[^<]*</, "", header)
     sub(/>.*/, "", header)
-    if (header ~ /^tarn\//) {
+    # An example is written as a user would write it.
+    if (header ~ /^tarn\// && room != "examples") {
         fault("<" header "> is ours: include it with quotes")
         next
     }
