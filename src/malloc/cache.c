@@ -25,7 +25,9 @@
  */
 
 #define LINK_BYTES 4096 /* slots are linked so many bytes ahead, so that a span touches pages as it needs them */
-#define SPARSE_AGE_MS 4 /* a span that empties faster is left to its thread */
+#define IDLE_TURNS 32 /* turns after which an empty current span may serve another class */
+#define YOUNG_MAX 32    /* sparse spans that a thread keeps in its table, whatever their age */
+#define SPARSE_AGE_MS 4 /* before a sparse span is taken from its thread's table */
 
 /* A static span that owns nothing: every take from it fails its tag, every pointer misses its unit. */
 static uint64_t nil_slot[2];
@@ -63,6 +65,46 @@ void span_queue_remove(span_queue *queue, malloc_span *span)
     } else {
         queue->first = span->next;
     }
+}
+
+static void leave_young(malloc_heap *heap, malloc_span *span)
+{
+    if (!span->is_young) {
+        return;
+    }
+    span->is_young = false;
+    heap->young_count--;
+    if (span->next_young != NULL) {
+        span->next_young->previous_young = span->previous_young;
+    } else {
+        heap->young.last = span->previous_young;
+    }
+    if (span->previous_young != NULL) {
+        span->previous_young->next_young = span->next_young;
+    } else {
+        heap->young.first = span->next_young;
+    }
+}
+
+static void join_young(malloc_heap *heap, malloc_span *span)
+{
+    leave_young(heap, span);
+    span->is_young = true;
+    heap->young_count++;
+    span->next_young = NULL;
+    span->previous_young = heap->young.last;
+    if (heap->young.last != NULL) {
+        heap->young.last->next_young = span;
+    } else {
+        heap->young.first = span;
+    }
+    heap->young.last = span;
+}
+
+static void leave_partial(malloc_heap *heap, malloc_span *span)
+{
+    span_queue_remove(&heap->partial[span->class_index], span);
+    leave_young(heap, span);
 }
 
 /* ---- the thread's tables ---- */
@@ -182,7 +224,8 @@ static bool extend(malloc_span *span, int32_t used, int32_t mark)
             linker_add(&builder, span->base + (span->touched + index) * (size_t)span->slot_size);
         }
         span->touched = (uint16_t)(span->touched + count);
-        span->bound = span->touched * (uintptr_t)span->slot_size;
+        __atomic_store_n(&span->bound, span->touched * (uintptr_t)span->slot_size,
+                         __ATOMIC_RELAXED);
         span->reach = span->bound > span->reach ? (uint32_t)span->bound : span->reach;
     }
     if (builder.last == NULL) {
@@ -214,9 +257,29 @@ static void *take_plain(malloc_heap *heap, unsigned class_index)
     return slot;
 }
 
-/* Takes the last slot of the current span's list, which gets new ones, or the span is full. */
 static bool splice_pending(malloc_span *span, int32_t used);
 
+/* True if another span has as many free slots as linking new ones would give: then no new page is touched. */
+static bool has_better(const malloc_heap *heap, malloc_span *span)
+{
+    malloc_span *other = heap->partial[span->class_index].last;
+    return other != NULL && heap->reserve[span->class_index] == NULL &&
+           (other->touched - span_used(other)) * (size_t)span->slot_size >= LINK_BYTES / 2;
+}
+
+static void retire(malloc_heap *heap, malloc_span *span, int32_t used)
+{
+    span->mark = used;
+    span->state = SPAN_FULL;
+    span_set_head(span, span_word(span, 0, 0));
+    span_queue_append(&heap->full, span);
+    set_current(heap, span->class_index, &nil_span);
+    if (span->touched < span->slot_count) {
+        heap->reserve[span->class_index] = span;
+    }
+}
+
+/* Takes the last slot of the current span's list, which gets new ones, or the span is full. */
 static void *take_last(malloc_heap *heap, unsigned class_index)
 {
     malloc_span *span = heap->current[class_index];
@@ -229,12 +292,9 @@ static void *take_last(malloc_heap *heap, unsigned class_index)
         corrupted(heap, slot);
     }
     const int32_t used = span_used_at(span, link);
-    if (!splice_pending(span, used) && !extend(span, used, MARK_NEVER)) {
-        span->mark = used;
-        span->state = SPAN_FULL;
-        span_set_head(span, span_word(span, 0, 0));
-        span_queue_append(&heap->full, span);
-        set_current(heap, class_index, &nil_span);
+    if (!splice_pending(span, used) &&
+        ((span->purged == 0 && has_better(heap, span)) || !extend(span, used, MARK_NEVER))) {
+        retire(heap, span, used);
     }
     *slot = 0;
     return slot;
@@ -264,14 +324,13 @@ static void cut(malloc_span *span, unsigned class_index)
     span->step = LABEL_STEP;
     span->class_index = (uint8_t)class_index;
     span->touched = 0;
-    span->bound = 0;
+    __atomic_store_n(&span->bound, 0, __ATOMIC_RELAXED);
     span->purged = 0;
     (void)extend(span, 0, MARK_NEVER);
 }
 
-static malloc_span *fresh_span(malloc_heap *heap, unsigned class_index)
+static malloc_span *fresh_span(malloc_heap *heap, unsigned class_index, malloc_span *span)
 {
-    malloc_span *span = page_heap_take_unit(heap->pages);
     if (span != NULL) {
         span->unit = span->base >> UNIT_SHIFT;
         span->reach = 0;
@@ -281,26 +340,59 @@ static malloc_span *fresh_span(malloc_heap *heap, unsigned class_index)
     return span;
 }
 
-/* A spare span: one of the class, whose slots are linked already, else the oldest when there are many. */
+static malloc_span *spare_at(malloc_heap *heap, unsigned index)
+{
+    malloc_span *span = heap->spares[index];
+    heap->spare_count--;
+    memmove(&heap->spares[index], &heap->spares[index + 1],
+            (heap->spare_count - index) * sizeof heap->spares[0]);
+    return span;
+}
+
+/* A spare span of the class, whose slots are linked already. */
 static malloc_span *take_spare(malloc_heap *heap, unsigned class_index)
 {
-    unsigned found = heap->spare_count;
-    while (found > 0 && heap->spares[found - 1]->class_index != class_index) {
-        found--;
+    for (unsigned index = heap->spare_count; index-- > 0;) {
+        if (heap->spares[index]->class_index == class_index) {
+            return spare_at(heap, index);
+        }
     }
-    if (found > 0) {
-        found--;
-    } else if (heap->spare_count < SPARE_COUNT) {
-        return NULL;
+    return NULL;
+}
+
+/* An empty span of another class, to be cut anew: the oldest spare, or a current one that was not needed for a
+ * while. */
+static malloc_span *take_other(malloc_heap *heap, unsigned class_index)
+{
+    malloc_span *span = NULL;
+    if (heap->spare_count > 0) {
+        span = spare_at(heap, 0);
     }
-    malloc_span *span = heap->spares[found];
-    heap->spare_count--;
-    memmove(&heap->spares[found], &heap->spares[found + 1],
-            (heap->spare_count - found) * sizeof heap->spares[0]);
-    if (span->class_index != class_index) {
+    for (unsigned index = 0; index < CLASS_COUNT && span == NULL; index++) {
+        malloc_span *other = heap->current[index];
+        if (other != &nil_span && heap->turns - other->turn >= IDLE_TURNS && other->pending == NULL && span_used(other) == 0) {
+            set_current(heap, index, &nil_span);
+            span = other;
+        }
+    }
+    if (span != NULL) {
         cut(span, class_index);
     }
     return span;
+}
+
+/* A span with nothing in use, from where it costs least new memory. */
+static malloc_span *empty_span(malloc_heap *heap, unsigned class_index)
+{
+    malloc_span *span = take_spare(heap, class_index);
+    if (span == NULL) {
+        span = fresh_span(heap, class_index, page_heap_take_dirty_unit(heap->pages));
+    }
+    if (span == NULL && heap->kind == HEAP_THREAD) {
+        span = take_other(heap, class_index);
+    }
+    return span != NULL ? span
+                        : fresh_span(heap, class_index, page_heap_take_unit(heap->pages));
 }
 
 /* A span with free slots; the lock is held. */
@@ -309,7 +401,15 @@ static malloc_span *next_span(malloc_heap *heap, unsigned class_index)
     heap_collect(heap);
     malloc_span *span = heap->partial[class_index].last;
     if (span != NULL) {
-        span_queue_remove(&heap->partial[class_index], span);
+        leave_partial(heap, span);
+        return span;
+    }
+    span = heap->reserve[class_index];
+    if (span != NULL) {
+        span_queue_remove(&heap->full, span);
+        heap->reserve[class_index] = NULL;
+        const int32_t used = (int32_t)span_used(span);
+        (void)(splice_pending(span, used) || extend(span, used, MARK_NEVER));
         return span;
     }
     if (heap->kind == HEAP_THREAD) {
@@ -318,9 +418,8 @@ static malloc_span *next_span(malloc_heap *heap, unsigned class_index)
             own(heap, span);
             return span;
         }
-        span = take_spare(heap, class_index);
     }
-    return span != NULL ? span : fresh_span(heap, class_index);
+    return empty_span(heap, class_index);
 }
 
 static void *take_locked(malloc_heap *heap, unsigned class_index)
@@ -338,10 +437,17 @@ static void *take_locked(malloc_heap *heap, unsigned class_index)
     }
     span->state = SPAN_CURRENT;
     span->was_empty = false;
+    span->turn = ++heap->turns;
     show_own(heap, span);
     set_current(heap, class_index, span);
     slot = take_plain(heap, class_index);
     return slot != NULL ? slot : take_last(heap, class_index);
+}
+
+bool heap_has_slot(const malloc_heap *heap, unsigned class_index)
+{
+    return heap->current[class_index] != &nil_span || heap->partial[class_index].first != NULL ||
+           heap->reserve[class_index] != NULL;
 }
 
 void *heap_take(malloc_heap *heap, unsigned class_index)
@@ -368,6 +474,8 @@ static int32_t sparse_mark(const malloc_span *span)
 static void release(malloc_heap *heap, malloc_span *span)
 {
     disown(heap, span);
+    span->pending = NULL;
+    span->pending_count = 0;
     span->unit = UNIT_NONE;
     span->state = SPAN_FREE;
     page_heap_give_unit(span);
@@ -399,46 +507,81 @@ static void release_spares(malloc_heap *heap)
     }
 }
 
+static void leave_full(malloc_heap *heap, malloc_span *span)
+{
+    span_queue_remove(&heap->full, span);
+    if (heap->reserve[span->class_index] == span) {
+        heap->reserve[span->class_index] = NULL;
+    }
+}
+
 /* The list of a full span begins again with one slot. */
 static void give_first(malloc_heap *heap, malloc_span *span, uint64_t *slot)
 {
     const int32_t used = span->mark - 1;
     const int32_t sparse = sparse_mark(span) + 1;
-    span_queue_remove(&heap->full, span);
+    leave_full(heap, span);
     span->mark = sparse <= used ? sparse : 1;
     const uint64_t label = 2 * (uint64_t)(uint32_t)(used - span->mark);
     *slot = span_end_word(span, label + 2);
     span_set_head(span, span_word(span, label, (uintptr_t)slot));
     span->state = SPAN_PARTIAL;
     span->since = os_clock_ms();
-    if (used == 0) {
-        release(heap, span);
-    } else {
-        span_queue_append(&heap->partial[span->class_index], span);
-        if (heap->kind == HEAP_CENTRAL) {
-            central_note(span->class_index);
-        }
+    span_queue_append(&heap->partial[span->class_index], span);
+    if (heap->kind == HEAP_CENTRAL) {
+        central_note(span->class_index);
     }
 }
 
-static void reset_current(malloc_span *span)
+static void reset_current(const malloc_heap *heap, malloc_span *span)
 {
+    span->turn = heap->turns;
     /* It empties again and again: as good as new, without a look at any slot, it reports no more. */
     span->touched = 0;
     span->purged = 0;
     (void)extend(span, 0, MARK_NEVER);
 }
 
+static void give_whole(malloc_heap *heap, malloc_span *span, bool is_owner);
+
+/* Labels tell of slots in use, and pending ones count as such; where the lock is held the rest is told exactly. */
+static void give_if_whole(malloc_heap *heap, malloc_span *span)
+{
+    if (span->state != SPAN_CURRENT && span_used(span) == span->pending_count) {
+        give_whole(heap, span, true);
+    }
+}
+
+/* From here on the span changes under the lock alone. */
+static void make_sparse(malloc_heap *heap, malloc_span *span)
+{
+    leave_young(heap, span);
+    span->state = SPAN_SPARSE;
+    hide_own(heap, span);
+    atomic_store_explicit(&heap->has_sparse, true, memory_order_relaxed);
+}
+
+/* A span that goes from full to empty in no time is left to its thread; one that stays sparse is not. The others' events
+ * are the clock. */
+static void age_young(malloc_heap *heap, uint64_t now)
+{
+    while (heap->young.first != NULL && (heap->young_count > YOUNG_MAX ||
+                                         now - heap->young.first->since >= SPARSE_AGE_MS)) {
+        make_sparse(heap, heap->young.first);
+    }
+}
+
 /* The span has just lost its last slot in use. */
 static void give_last(malloc_heap *heap, malloc_span *span, uint64_t *slot)
 {
     if (span->state != SPAN_CURRENT) {
-        span_queue_remove(&heap->partial[span->class_index], span);
+        leave_partial(heap, span);
         spare(heap, span, slot);
     } else if (span->was_empty) {
-        reset_current(span);
+        reset_current(heap, span);
     } else {
         span->was_empty = true;
+        span->turn = heap->turns;
         span_set_head(span, span_word(span, LABEL_EMPTY, (uintptr_t)slot));
     }
 }
@@ -448,6 +591,10 @@ void heap_give(malloc_heap *heap, malloc_span *span, void *block)
     uint64_t *slot = block;
     if (span->state == SPAN_FULL) {
         give_first(heap, span, slot);
+        if (span->pending != NULL && heap->kind == HEAP_THREAD) {
+            make_sparse(heap, span);
+        }
+        give_if_whole(heap, span);
         return;
     }
     const uint64_t head = span_head(span);
@@ -455,6 +602,7 @@ void heap_give(malloc_heap *heap, malloc_span *span, void *block)
     *slot = head;
     if (label >= 2) {
         span_set_head(span, span_word(span, label - 2, (uintptr_t)slot));
+        give_if_whole(heap, span);
         return;
     }
     /* A mark: label 0 is the span's own, label 1 the last slot in use. */
@@ -465,14 +613,11 @@ void heap_give(malloc_heap *heap, malloc_span *span, void *block)
     }
     span_set_head(span, span_word(span, 2 * (uint64_t)(uint32_t)(used - 1) + 1, (uintptr_t)slot));
     if (span->state == SPAN_PARTIAL && heap->kind == HEAP_THREAD) {
-        const uint64_t now = os_clock_ms();
-        if (now - span->since >= SPARSE_AGE_MS) {
-            span->state = SPAN_SPARSE;
-            span->since = now;
-            hide_own(heap, span);
-            atomic_store_explicit(&heap->has_sparse, true, memory_order_relaxed);
-        }
+        span->since = os_clock_ms();
+        join_young(heap, span);
+        age_young(heap, span->since);
     }
+    give_if_whole(heap, span);
 }
 
 void heap_give_own(malloc_heap *heap, malloc_span *span, void *slot)
@@ -599,12 +744,15 @@ static void give_whole(malloc_heap *heap, malloc_span *span, bool is_owner)
     span->pending = NULL;
     span->pending_count = 0;
     if (span->state == SPAN_CURRENT) {
-        reset_current(span);
+        reset_current(heap, span);
         return;
     }
     const bool is_hidden = span->state == SPAN_SPARSE;
-    span_queue_remove(span->state == SPAN_FULL ? &heap->full : &heap->partial[span->class_index],
-                      span);
+    if (span->state == SPAN_FULL) {
+        leave_full(heap, span);
+    } else {
+        leave_partial(heap, span);
+    }
     if (is_owner || is_hidden) {
         cut(span, span->class_index);
         spare(heap, span, word_at(span, span_head(span)));
@@ -622,7 +770,8 @@ static void receive(malloc_heap *heap, malloc_span *span, parcel *sent, bool is_
 {
     const uint64_t label = sent->link >> LABEL_SHIFT;
     const unsigned count = (unsigned)(parcel_base(span) - label) / 2 + 1;
-    const bool was_full = span->state == SPAN_FULL;
+    /* A parcel's labels are those of a span with every slot linked. */
+    const bool takes_list = span->state == SPAN_FULL && span->touched == span->slot_count;
     if (count > span->slot_count) {
         corrupted(heap, sent);
     }
@@ -631,13 +780,19 @@ static void receive(malloc_heap *heap, malloc_span *span, parcel *sent, bool is_
         give_whole(heap, span, is_owner);
         return;
     }
-    if (!was_full) {
+    if (!takes_list) {
         sent->next = span->pending;
         span->pending = sent;
         span->pending_count = (uint16_t)(span->pending_count + count);
+        /* Its labels will not tell when the last slot in use is freed, so freeing has to come by here. */
+        if (span->state == SPAN_PARTIAL && is_owner) {
+            make_sparse(heap, span);
+        } else if (span->state == SPAN_PARTIAL) {
+            heap->has_parked = true;
+        }
         return;
     }
-    span_queue_remove(&heap->full, span);
+    leave_full(heap, span);
     span->mark = 1;
     span->since = os_clock_ms();
     span->state = SPAN_PARTIAL;
@@ -683,12 +838,30 @@ static void receive_all(malloc_heap *heap, bool is_owner)
     }
 }
 
+/* The scavenger left parcels with spans that only their thread can take out of its table. */
+static void hide_parked(malloc_heap *heap)
+{
+    for (unsigned index = 0; index < CLASS_COUNT; index++) {
+        for (malloc_span *span = heap->partial[index].first, *next = NULL; span != NULL; span = next) {
+            next = span->next;
+            if (span->state == SPAN_PARTIAL && span->pending != NULL) {
+                make_sparse(heap, span);
+                give_if_whole(heap, span);
+            }
+        }
+    }
+}
+
 void heap_collect(malloc_heap *heap)
 {
     while (heap->drained.first != NULL) {
         malloc_span *span = heap->drained.first;
         span_queue_remove(&heap->drained, span);
         release(heap, span);
+    }
+    if (heap->has_parked) {
+        heap->has_parked = false;
+        hide_parked(heap);
     }
     receive_all(heap, true);
 }
@@ -725,15 +898,17 @@ size_t heap_scavenge(malloc_heap *heap, uint64_t age)
 {
     size_t given = 0;
     parcel *sent = atomic_load_explicit(&heap->remote, memory_order_relaxed);
-    const bool sleeps = sent != NULL && (sent == heap->seen || age == 0);
-    heap->seen = sent;
+    const bool sleeps =
+        sent != NULL &&
+        (age == 0 || sent == atomic_load_explicit(&heap->seen, memory_order_relaxed));
+    atomic_store_explicit(&heap->seen, sent, memory_order_relaxed);
     if (!sleeps && !has_sparse(heap)) {
         return 0;
     }
     os_lock_take(&heap->lock);
     if (sleeps) {
         receive_all(heap, false);
-        heap->seen = NULL;
+        atomic_store_explicit(&heap->seen, NULL, memory_order_relaxed);
     }
     if (has_sparse(heap)) {
         given += purge_sparse(heap, age);
@@ -760,9 +935,8 @@ size_t heap_trim_own(malloc_heap *heap)
             given += span_purge(span);
             if (span->purged != 0) {
                 /* Perhaps with an empty list, onto which free_fast cannot put anything. */
-                span->state = SPAN_SPARSE;
+                make_sparse(heap, span);
                 span->since = SINCE_PURGED;
-                hide_own(heap, span);
             }
         }
     }
@@ -785,8 +959,8 @@ void heap_abandon_all(malloc_heap *heap)
             span_queue_append(&heap->partial[index], span);
         }
         while ((span = heap->partial[index].first) != NULL) {
-            span_queue_remove(&heap->partial[index], span);
-            if (span_used(span) == 0) {
+            leave_partial(heap, span);
+            if (span_used(span) == span->pending_count) {
                 release(heap, span);
             } else {
                 disown(heap, span);
@@ -796,7 +970,7 @@ void heap_abandon_all(malloc_heap *heap)
     }
     malloc_span *span = NULL;
     while ((span = heap->full.first) != NULL) {
-        span_queue_remove(&heap->full, span);
+        leave_full(heap, span);
         disown(heap, span);
         central_leave(span);
     }
@@ -807,7 +981,7 @@ void heap_release_unused(malloc_heap *heap)
     release_spares(heap);
     for (unsigned index = 0; index < CLASS_COUNT; index++) {
         malloc_span *span = heap->current[index];
-        if (span != &nil_span && span_used(span) == 0) {
+        if (span != &nil_span && span_used(span) == span->pending_count) {
             set_current(heap, index, &nil_span);
             release(heap, span);
         }
@@ -891,7 +1065,8 @@ size_t span_purge(malloc_span *span)
 {
     const size_t page = os_page_size();
     uint64_t bits[SLOT_WORDS];
-    if ((span->state != SPAN_PARTIAL && span->state != SPAN_SPARSE) || !free_slots(span, bits)) {
+    if ((span->state != SPAN_PARTIAL && span->state != SPAN_SPARSE) || span_used(span) == 0 ||
+        !free_slots(span, bits)) {
         return 0;
     }
     uint32_t busy = 0;

@@ -52,7 +52,7 @@
 #define MARK_NEVER (-8192) /* a mark that no count of slots in use reaches */
 
 #define LABEL_EMPTY ((uint64_t)0xffff) /* of a head with no slot in use: freeing needs none */
-#define SPARE_COUNT 8                  /* empty spans that a thread keeps at hand */
+#define SPARE_COUNT 4                  /* empty spans that a thread keeps at hand */
 
 #define OWN_COUNT 256 /* spans that a thread finds by one look at its table: the low bits of the unit */
 
@@ -68,7 +68,7 @@ typedef enum span_state {
     SPAN_SPARSE,   /* the same with few slots in use; only touched under its heap's lock */
     SPAN_SPARE,    /* no slot is in use; its thread keeps it at hand */
     SPAN_DRAINED,  /* no slot is in use and no page resident; others did that, its thread has yet to see it */
-    SPAN_FULL      /* every slot is in use; in its heap's list of full spans */
+    SPAN_FULL      /* every slot that was ever linked is in use; in its heap's list of full spans */
 } span_state;
 
 /* The books of one unit that is cut into slots. Kept apart from the unit, so that slots start at its base and
@@ -86,11 +86,14 @@ typedef struct malloc_span {
     _Atomic(malloc_heap *) owner;
     uintptr_t unit; /* base >> UNIT_SHIFT, or UNIT_NONE while the unit is free */
 
+    struct malloc_span *next_young; /* neighbours in the owner's list of young sparse spans */
+    struct malloc_span *previous_young;
     struct malloc_span *next; /* neighbours in the owner's queue or full list */
     struct malloc_span *previous;
     malloc_chunk *chunk;
     struct parcel *pending;     /* slots freed by other threads and not on the list yet: they count as used */
     uint64_t since;        /* os_clock_ms when it got its first free slot, became sparse, or was left to central */
+    uint32_t turn;          /* its heap's turns when it became current, or empty as the current one */
     uint16_t pending_count; /* slots in them */
     uint32_t reach;        /* the largest bound since the unit was taken: bytes that may be resident */
     uint16_t slot_count;   /* that the unit has room for */
@@ -98,6 +101,7 @@ typedef struct malloc_span {
     uint16_t purged;       /* pages given back; a bit for each; slots that touch one are in no list */
     uint8_t class_index;
     uint8_t state; /* span_state */
+    bool is_young;  /* sparse by count, but not for long enough: its thread still has it to itself */
     bool was_empty; /* once already since it became current */
 } malloc_span;
 
@@ -139,16 +143,20 @@ struct malloc_heap {
     os_lock lock;
     malloc_span *current[CLASS_COUNT];
     span_queue partial[CLASS_COUNT];
+    malloc_span *reserve[CLASS_COUNT]; /* a full span with slots never linked, for when no other has free ones */
+    unsigned young_count;
+    span_queue young; /* by the time that they became sparse */
     span_queue full;
     span_queue drained;
     parcel_box boxes[PARCEL_BOXES]; /* of what its thread frees of others, by the low bits of the unit */
+    uint32_t turns;                   /* times that a class went for another span, a count */
     malloc_span *spares[SPARE_COUNT]; /* thread caches: empty spans, oldest first */
     unsigned spare_count;
     _Atomic(uint64_t) span_count; /* a count; read by others as a hint */
     struct malloc_heap *next;   /* among idle thread caches, or among first-class heaps */
     struct malloc_heap *previous;
     struct malloc_heap *next_known; /* among all thread caches ever made; never changes */
-    parcel *seen;            /* scavenger: the last parcel sent at its last look; when still so, the thread sleeps */
+    _Atomic(parcel *) seen;  /* scavenger: the last parcel sent at its last look; when still so, the thread sleeps */
     uint64_t failures;       /* a count */
     uint64_t allocs;         /* first-class heaps: counts for tarn_stats */
     uint64_t frees;
@@ -157,6 +165,7 @@ struct malloc_heap {
     tarn_malloc_options options; /* first-class heaps */
     bool soft_passed;
     _Atomic(bool) has_sparse; /* spans that purge_sparse has not looked at; read without the lock as a hint */
+    bool has_parked; /* partial spans with pending parcels are in its thread's table; under the lock */
     bool in_use;    /* thread caches: a thread has it */
     bool is_orphan; /* its thread did not survive a fork */
     /* Written by other threads: a line of its own. */
@@ -212,7 +221,8 @@ static inline bool span_is_slot(const malloc_span *span, uintptr_t block)
 {
     /* A block below the base wraps to a huge offset, so one comparison covers both ends. */
     const uintptr_t offset = block - span->base;
-    return offset < span->bound && (uint32_t)offset * span->inverse < span->residue;
+    return offset < __atomic_load_n(&span->bound, __ATOMIC_RELAXED) &&
+           (uint32_t)offset * span->inverse < span->residue;
 }
 
 /* A count that one thread at a time changes and others read as a hint. */
@@ -310,6 +320,8 @@ extern page_heap process_pages;
 
 /* A unit, as a span of state SPAN_FREE with base and chunk set; NULL when there is none to be had. */
 malloc_span *page_heap_take_unit(page_heap *pages);
+/* The same if there is one that may be resident. */
+malloc_span *page_heap_take_dirty_unit(page_heap *pages);
 void page_heap_give_unit(malloc_span *span);
 
 /* A run or mapping of at least `size` bytes at a multiple of `alignment`; *clean when it reads as zero. */
@@ -359,6 +371,9 @@ void heap_init(malloc_heap *heap, heap_kind kind, page_heap *pages);
 
 /* A slot of the class, or NULL. A thread's cache: only its thread, without the lock. Others: under the lock. */
 void *heap_take(malloc_heap *heap, unsigned class_index);
+
+/* True when heap_take needs no new span for the class. */
+bool heap_has_slot(const malloc_heap *heap, unsigned class_index);
 
 /* Gives a slot of a span that the heap owns; under the lock. The slot has been checked. */
 void heap_give(malloc_heap *heap, malloc_span *span, void *slot);
@@ -460,9 +475,11 @@ extern _Atomic(bool) thread_has_orphans;
 /* After a fork: spans of caches whose threads the child does not have go to central. Without locks. */
 void thread_adopt_orphans(void);
 
-/* Caches in use, a count. */
+/* Caches in use, a count; under thread_lock_all. */
 uint64_t thread_count(void);
-void thread_fork(bool before, bool child);
+/* Keeps every cache, late_heap and central as they are; but for heads, which their threads go on to change. */
+void thread_lock_all(void);
+void thread_unlock_all(bool child);
 
 /* ---- start.c ---- */
 

@@ -76,11 +76,18 @@ static inline void *malloc_fast(size_t size)
     return malloc_slow(size);
 }
 
+/* As span_is_slot, for a span of the calling thread, which alone changes its bound. */
+static inline bool span_is_own_slot(const malloc_span *span, uintptr_t block)
+{
+    const uintptr_t offset = block - span->base;
+    return offset < span->bound && (uint32_t)offset * span->inverse < span->residue;
+}
+
 static inline void free_fast(void *block)
 {
     const uintptr_t address = (uintptr_t)block;
     malloc_span *const span = thread_self.own[(address >> UNIT_SHIFT) % OWN_COUNT];
-    if (base_likely(span_is_slot(span, address) && !slot_is_suspect(block, span))) {
+    if (base_likely(span_is_own_slot(span, address) && !slot_is_suspect(block, span))) {
         const uint64_t head = span_head(span);
         uint64_t next;
         *(fast_word *)block = head;

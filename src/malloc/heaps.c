@@ -73,15 +73,39 @@ static size_t checked_room(own_heap *own, uintptr_t entry, const void *block, si
     return room;
 }
 
+/* A slot of a larger class, when there is no memory for a span of the right one: a small confined heap has fewer units
+ * than there are classes. */
+static void *take_larger(own_heap *own, unsigned class_index, size_t alignment)
+{
+    for (unsigned index = class_index + 1; index < CLASS_COUNT; index++) {
+        if (class_size(index) % alignment == 0 && heap_has_slot(&own->heap, index)) {
+            return heap_take(&own->heap, index);
+        }
+    }
+    return NULL;
+}
+
 static void *take(own_heap *own, size_t size, size_t alignment)
 {
     const size_t request = class_request(alignment, size);
-    if (request <= SMALL_MAX) {
-        return heap_take(&own->heap, class_of(request));
-    }
     bool clean = false;
-    return page_heap_take(&own->pages, size, alignment < os_page_size() ? os_page_size() : alignment,
-                          &clean);
+    return request <= SMALL_MAX
+               ? heap_take(&own->heap, class_of(request))
+               : page_heap_take(&own->pages, size,
+                                alignment < os_page_size() ? os_page_size() : alignment, &clean);
+}
+
+static void *take_or_make_room(own_heap *own, size_t size, size_t alignment)
+{
+    void *block = take(own, size, alignment);
+    if (block == NULL) {
+        /* The heap's own empty spans stand in the way of others. */
+        heap_release_unused(&own->heap);
+        block = take(own, size, alignment);
+    }
+    const size_t request = class_request(alignment, size);
+    return block == NULL && request <= SMALL_MAX ? take_larger(own, class_of(request), alignment)
+                                                 : block;
 }
 
 static void count_live(malloc_heap *heap, size_t size)
@@ -121,7 +145,7 @@ static void *own_alloc(tarn_heap *interface, size_t size, size_t alignment)
     own_heap *own = own_of(interface);
     os_lock_take(&own->heap.lock);
     heap_collect(&own->heap);
-    void *block = take(own, size, alignment);
+    void *block = take_or_make_room(own, size, alignment);
     if (block != NULL) {
         own->heap.allocs++;
         count_live(&own->heap, size);
@@ -293,6 +317,7 @@ static void forget_all(own_heap *own)
     for (unsigned index = 0; index < CLASS_COUNT; index++) {
         own->heap.current[index] = &nil_span;
         own->heap.partial[index] = (span_queue){0};
+        own->heap.reserve[index] = NULL;
     }
     own->heap.full = (span_queue){0};
     atomic_store_explicit(&own->heap.span_count, 0, memory_order_relaxed);
@@ -548,10 +573,12 @@ static void process_stats(tarn_heap *interface, tarn_stats *stats)
     tarn_malloc_stats_get(&all, sizeof all);
     *stats = (tarn_stats){
         .live = all.small_live + all.large_live + all.huge_live,
-        .footprint = process_pages.footprint,
-        .peak_footprint = process_pages.peak_footprint,
         .blocks = all.large_blocks + all.huge_blocks,
     };
+    os_lock_take(&process_pages.lock);
+    stats->footprint = process_pages.footprint;
+    stats->peak_footprint = process_pages.peak_footprint;
+    os_lock_release(&process_pages.lock);
     for (uint32_t index = 0; index < all.class_count; index++) {
         stats->blocks += all.classes[index].live;
     }

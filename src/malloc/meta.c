@@ -12,8 +12,10 @@
 #define PIECE_SIZE ((size_t)128 << 10)
 
 static os_lock meta_lock;
-static unsigned char *piece;
-static size_t piece_left;
+/* The first piece needs nothing from the kernel: its pages are zero until touched. */
+static _Alignas(128) unsigned char first_piece[PIECE_SIZE / 2];
+static unsigned char *piece = first_piece;
+static size_t piece_left = sizeof first_piece;
 static _Atomic(size_t) taken;
 
 void *meta_take(size_t size)

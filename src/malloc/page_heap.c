@@ -19,7 +19,7 @@
  * Invariant, under the lock: a page is in exactly one of: free, a live run, a span's unit, the hands of a purge.
  */
 
-#define FIRST_CHUNK_UNITS 16
+#define FIRST_CHUNK_UNITS 32
 #define NEAR_CHUNKS 8 /* chunks looked at whose longest run may or may not be long enough */
 
 page_heap process_pages = {.next_units = {FIRST_CHUNK_UNITS, CHUNK_UNITS},
@@ -463,18 +463,56 @@ static bool within_limit(const page_heap *pages, size_t size)
 
 /* ---- units ---- */
 
+/* The lowest free unit of the chunk that may be resident; -1 when there is none. */
+static int dirty_unit(const malloc_chunk *chunk)
+{
+    for (uint64_t rest = chunk->free_units; rest != 0; rest &= rest - 1) {
+        const unsigned unit = base_ctz(rest);
+        if (bits_count(chunk->dirty, unit * unit_pages(), unit_pages()) != 0) {
+            return (int)unit;
+        }
+    }
+    return -1;
+}
+
+/* Hands out a unit; the lock is held. */
+static malloc_span *take_unit(malloc_chunk *chunk, unsigned unit)
+{
+    page_heap *pages = chunk->pages;
+    malloc_span *span = &chunk->spans[unit];
+    take_pages(chunk, unit * unit_pages(), unit_pages());
+    add_footprint(pages, UNIT_SIZE);
+    set_entry(pages, span->base, (uintptr_t)span | MAP_SPAN);
+    return span;
+}
+
+malloc_span *page_heap_take_dirty_unit(page_heap *pages)
+{
+    malloc_span *span = NULL;
+    if (atomic_load_explicit(&pages->dirty, memory_order_relaxed) == 0) {
+        return NULL;
+    }
+    os_lock_take(&pages->lock);
+    unsigned tries = NEAR_CHUNKS;
+    for (malloc_chunk *chunk = pages->units; chunk != NULL && span == NULL && tries > 0;
+         chunk = chunk->next_unit, tries--) {
+        const int unit = dirty_unit(chunk);
+        if (unit >= 0 && within_limit(pages, UNIT_SIZE)) {
+            span = take_unit(chunk, (unsigned)unit);
+        }
+    }
+    os_lock_release(&pages->lock);
+    return span;
+}
+
 malloc_span *page_heap_take_unit(page_heap *pages)
 {
     malloc_span *span = NULL;
     os_lock_take(&pages->lock);
     malloc_chunk *chunk = pages->units;
-    if (within_limit(pages, UNIT_SIZE) && (chunk != NULL || (chunk = grow(pages, SHELF_PAGES, 1)) != NULL)) {
-        /* Resident pages first: the lowest unit is the one most likely to have been used. */
-        const unsigned unit = base_ctz(chunk->free_units);
-        take_pages(chunk, unit * unit_pages(), unit_pages());
-        add_footprint(pages, UNIT_SIZE);
-        span = &chunk->spans[unit];
-        set_entry(pages, span->base, (uintptr_t)span | MAP_SPAN);
+    if (within_limit(pages, UNIT_SIZE) &&
+        (chunk != NULL || (chunk = grow(pages, SHELF_PAGES, 1)) != NULL)) {
+        span = take_unit(chunk, base_ctz(chunk->free_units));
     }
     os_lock_release(&pages->lock);
     return span;
@@ -502,7 +540,8 @@ void page_heap_give_unit(malloc_span *span)
 
 /* ---- runs ---- */
 
-/* The tightest free run that holds `count` pages at a multiple of `align` pages; false when there is none. */
+/* Where in the chunk's free runs `count` grains go, at a multiple of `align`: into the tightest run, resident ones before
+ * others. False when nowhere. */
 static bool fit(const malloc_chunk *chunk, unsigned count, unsigned align, unsigned *found)
 {
     unsigned best = UINT32_MAX;
@@ -510,12 +549,15 @@ static bool fit(const malloc_chunk *chunk, unsigned count, unsigned align, unsig
     unsigned length = 0;
     for (unsigned from = 0; (length = bits_run(chunk->free, chunk->grain_count, from, &start)) > 0;
          from = start + length) {
-        if (length < count || length > best) {
+        const unsigned place = (start + length - count) & ~(align - 1);
+        if (length < count || place < start || place > start + length - count) {
             continue;
         }
-        const unsigned place = (start + length - count) & ~(align - 1);
-        if (place >= start) {
-            best = length;
+        /* A run that is mostly clean counts as longer than any other. */
+        const bool is_dirty = 2 * bits_count(chunk->dirty, place, count) > count;
+        const unsigned rank = is_dirty ? length : length + CHUNK_PAGES;
+        if (rank <= best) {
+            best = rank;
             *found = place;
         }
     }

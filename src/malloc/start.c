@@ -17,13 +17,14 @@
  * stream whose owner waits for one of our locks; so it comes before ours. */
 extern void io_list_lock(void) __asm__("_IO_list_lock") __attribute__((weak));
 extern void io_list_unlock(void) __asm__("_IO_list_unlock") __attribute__((weak));
+extern void io_list_reset(void) __asm__("_IO_list_resetlock") __attribute__((weak));
 
 static void fork_all(bool before, bool child)
 {
     if (before) {
         scavenger_fork(true, child);
         heaps_fork(true);
-        thread_fork(true, child);
+        thread_lock_all();
         page_heap_fork(&process_pages, true);
         map_fork(true);
         meta_fork(true);
@@ -31,7 +32,7 @@ static void fork_all(bool before, bool child)
         meta_fork(false);
         map_fork(false);
         page_heap_fork(&process_pages, false);
-        thread_fork(false, child);
+        thread_unlock_all(child);
         heaps_fork(false);
         scavenger_fork(false, child);
     }
@@ -53,9 +54,12 @@ static void in_parent(void)
     }
 }
 
-/* glibc has made its stream locks new by now. */
+/* The lock's owner by number is the parent's thread; glibc makes it new only if it took it itself. */
 static void in_child(void)
 {
+    if (io_list_reset != NULL) {
+        io_list_reset();
+    }
     fork_all(false, true);
 }
 

@@ -6,17 +6,8 @@
 #include <string.h>
 
 /*
- * Statistics: read off the books of moments, without stopping anybody.
+ * Statistics: read off the books while every cache is locked; threads go on until they need another span.
  */
-
-/* Threads change their spans meanwhile; a figure that is a moment old is what was asked for. */
-#if defined(__SANITIZE_THREAD__)
-#define READS_RACILY __attribute__((no_sanitize("thread")))
-#else
-#define READS_RACILY
-#endif
-
-static void add_span(void *context, malloc_span *span) READS_RACILY;
 
 static void add_span(void *context, malloc_span *span)
 {
@@ -42,6 +33,8 @@ static void gather(tarn_malloc_stats *stats)
         stats->classes[index].slot_size = class_size(index);
     }
     page_heap *pages = &process_pages;
+    thread_lock_all();
+    stats->threads = thread_count();
     os_lock_take(&pages->lock);
     page_heap_visit_spans(pages, add_span, stats);
     stats->large_live = pages->large_bytes;
@@ -54,8 +47,8 @@ static void gather(tarn_malloc_stats *stats)
     stats->purges = pages->purges;
     stats->purged = pages->purged;
     os_lock_release(&pages->lock);
+    thread_unlock_all(false);
     stats->metadata = meta_bytes();
-    stats->threads = thread_count();
 }
 
 void tarn_malloc_stats_get(tarn_malloc_stats *stats, size_t size)

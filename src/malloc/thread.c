@@ -136,10 +136,7 @@ bool thread_has_work(void)
 
 uint64_t thread_count(void)
 {
-    os_lock_take(&idle_lock);
-    const uint64_t count = heaps_in_use;
-    os_lock_release(&idle_lock);
-    return count;
+    return heaps_in_use;
 }
 
 void thread_adopt_orphans(void)
@@ -158,17 +155,18 @@ void thread_adopt_orphans(void)
     os_lock_release(&idle_lock);
 }
 
-void thread_fork(bool before, bool child)
+void thread_lock_all(void)
 {
-    if (before) {
-        os_lock_take(&idle_lock);
-        for (malloc_heap *heap = first_known(); heap != NULL; heap = heap->next_known) {
-            os_lock_take(&heap->lock);
-        }
-        os_lock_take(&late_heap.lock);
-        os_lock_take(&central.lock);
-        return;
+    os_lock_take(&idle_lock);
+    for (malloc_heap *heap = first_known(); heap != NULL; heap = heap->next_known) {
+        os_lock_take(&heap->lock);
     }
+    os_lock_take(&late_heap.lock);
+    os_lock_take(&central.lock);
+}
+
+void thread_unlock_all(bool child)
+{
     os_lock_release(&central.lock);
     os_lock_release(&late_heap.lock);
     for (malloc_heap *heap = first_known(); heap != NULL; heap = heap->next_known) {

@@ -50,7 +50,13 @@ void os_pages_unmap(void *start, size_t size)
 
 void *os_pages_map(size_t size, size_t alignment)
 {
-    unsigned char *start = map_anywhere(NULL, size, 0);
+    /* The kernel fills address space downwards, and takes a hint where it is free: just below what was mapped last it
+     * most often is, and aligned at once. */
+    static _Atomic(uintptr_t) last;
+    const uintptr_t below = atomic_load_explicit(&last, memory_order_relaxed);
+    const uintptr_t hint = below > size ? (below - size) & ~(uintptr_t)(alignment - 1) : 0;
+    unsigned char *start = map_anywhere((void *)hint, size, 0);
+    atomic_store_explicit(&last, (uintptr_t)start, memory_order_relaxed);
     if (start == NULL || ((uintptr_t)start & (alignment - 1)) == 0) {
         return start;
     }
