@@ -705,11 +705,13 @@ void heap_send(malloc_heap *self, malloc_span *span, void *slot)
         }
         box->count = 0;
         box->head = span_end_word(span, parcel_base(span));
-        box->span = span;
     }
     *(uint64_t *)slot = box->head;
     box->head = span_word(span, (box->head >> LABEL_SHIFT) - 2, (uintptr_t)slot);
     box->count++;
+    /* Last: the child of a fork sends what it finds in the boxes of threads it does not have. */
+    atomic_signal_fence(memory_order_release);
+    box->span = span;
     if (self == NULL || box->count >= PARCEL_SLOTS || box->count * span->slot_size >= PARCEL_BYTES) {
         send_box(box);
     }
