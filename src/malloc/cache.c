@@ -681,11 +681,12 @@ void heap_give_locked(malloc_heap *owner, malloc_span *span, void *slot)
 static void post(malloc_span *span, parcel *sent)
 {
     malloc_heap *owner = atomic_load_explicit(&span->owner, memory_order_acquire);
-    parcel *first = atomic_load_explicit(&owner->remote, memory_order_relaxed);
+    _Atomic(parcel *) *list = &owner->remote[span->unit % REMOTE_LISTS];
+    parcel *first = atomic_load_explicit(list, memory_order_relaxed);
     do {
         sent->next = first;
-    } while (!atomic_compare_exchange_weak_explicit(&owner->remote, &first, sent,
-                                                    memory_order_release, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(list, &first, sent, memory_order_release,
+                                                    memory_order_relaxed));
 }
 
 static void send_box(parcel_box *box)
@@ -761,9 +762,10 @@ static void give_whole(malloc_heap *heap, malloc_span *span, bool is_owner)
         return;
     }
     /* The thread may still find the span in its table, so it has to let go of it itself. */
-    (void)os_pages_purge((void *)span->base, base_align_up(span->reach, os_page_size()));
+    if (os_pages_purge((void *)span->base, base_align_up(span->reach, os_page_size()))) {
+        span->reach = 0;
+    }
     span->state = SPAN_DRAINED;
-    span->reach = 0;
     span_queue_append(&heap->drained, span);
 }
 
@@ -822,20 +824,53 @@ static bool splice_pending(malloc_span *span, int32_t used)
     return true;
 }
 
+/* The sum of what waits: 0 when nothing does, and another for other parcels. */
+static uintptr_t remote_sum(const malloc_heap *heap)
+{
+    uintptr_t sum = 0;
+    for (unsigned index = 0; index < REMOTE_LISTS; index++) {
+        sum += (uintptr_t)atomic_load_explicit(&heap->remote[index], memory_order_relaxed);
+    }
+    return sum;
+}
+
+bool heap_has_mail(const malloc_heap *heap)
+{
+    return remote_sum(heap) != 0;
+}
+
+static parcel *receive_one(malloc_heap *heap, parcel *sent, bool is_owner)
+{
+    malloc_span *span = span_of_parcel(heap, sent);
+    parcel *next = sent->next;
+    __builtin_prefetch(next);
+    if (atomic_load_explicit(&span->owner, memory_order_acquire) == heap) {
+        receive(heap, span, sent, is_owner);
+    } else {
+        post(span, sent); /* the span changed hands while the parcel was on its way */
+    }
+    return next;
+}
+
 static void receive_all(malloc_heap *heap, bool is_owner)
 {
-    if (atomic_load_explicit(&heap->remote, memory_order_relaxed) == NULL) {
-        return;
+    parcel *lists[REMOTE_LISTS];
+    bool is_any = false;
+    for (unsigned index = 0; index < REMOTE_LISTS; index++) {
+        lists[index] = atomic_load_explicit(&heap->remote[index], memory_order_relaxed);
+        if (lists[index] != NULL) {
+            lists[index] =
+                atomic_exchange_explicit(&heap->remote[index], NULL, memory_order_acquire);
+            is_any = true;
+        }
     }
-    parcel *sent = atomic_exchange_explicit(&heap->remote, NULL, memory_order_acquire);
-    for (parcel *next = NULL; sent != NULL; sent = next) {
-        malloc_span *span = span_of_parcel(heap, sent);
-        next = sent->next;
-        __builtin_prefetch(next);
-        if (atomic_load_explicit(&span->owner, memory_order_acquire) == heap) {
-            receive(heap, span, sent, is_owner);
-        } else {
-            post(span, sent); /* the span changed hands while the parcel was on its way */
+    while (is_any) {
+        is_any = false;
+        for (unsigned index = 0; index < REMOTE_LISTS; index++) {
+            if (lists[index] != NULL) {
+                lists[index] = receive_one(heap, lists[index], is_owner);
+                is_any = true;
+            }
         }
     }
 }
@@ -899,9 +934,9 @@ static size_t purge_sparse(malloc_heap *heap, uint64_t age)
 size_t heap_scavenge(malloc_heap *heap, uint64_t age)
 {
     size_t given = 0;
-    parcel *sent = atomic_load_explicit(&heap->remote, memory_order_relaxed);
+    const uintptr_t sent = remote_sum(heap);
     const bool sleeps =
-        sent != NULL &&
+        sent != 0 &&
         (age == 0 || sent == atomic_load_explicit(&heap->seen, memory_order_relaxed));
     atomic_store_explicit(&heap->seen, sent, memory_order_relaxed);
     if (!sleeps && !has_sparse(heap)) {
@@ -910,7 +945,7 @@ size_t heap_scavenge(malloc_heap *heap, uint64_t age)
     os_lock_take(&heap->lock);
     if (sleeps) {
         receive_all(heap, false);
-        atomic_store_explicit(&heap->seen, NULL, memory_order_relaxed);
+        atomic_store_explicit(&heap->seen, 0, memory_order_relaxed);
     }
     if (has_sparse(heap)) {
         given += purge_sparse(heap, age);
@@ -921,8 +956,7 @@ size_t heap_scavenge(malloc_heap *heap, uint64_t age)
 
 bool heap_has_work(const malloc_heap *heap)
 {
-    return has_sparse(heap) ||
-           atomic_load_explicit(&heap->remote, memory_order_relaxed) != NULL;
+    return has_sparse(heap) || remote_sum(heap) != 0;
 }
 
 size_t heap_trim_own(malloc_heap *heap)

@@ -25,7 +25,7 @@ void central_note(unsigned class_index)
 bool central_has_work(void)
 {
     return atomic_load_explicit(&unpurged, memory_order_relaxed) != 0 ||
-           atomic_load_explicit(&central.remote, memory_order_relaxed) != NULL;
+           heap_has_mail(&central);
 }
 
 void central_leave(malloc_span *span)
@@ -48,7 +48,7 @@ void central_leave(malloc_span *span)
 malloc_span *central_adopt(malloc_heap *heap, unsigned class_index)
 {
     if (atomic_load_explicit(&waiting[class_index], memory_order_relaxed) == 0 &&
-        atomic_load_explicit(&central.remote, memory_order_relaxed) == NULL) {
+        !heap_has_mail(&central)) {
         return NULL;
     }
     os_lock_take(&central.lock);

@@ -41,6 +41,7 @@
 #define UNIT_PAGES 16    /* at most, likewise */
 #define PAGE_RUN_MAX ((size_t)1 << 20)  /* a longer run is made of units */
 #define UNIT_RUN_MAX ((size_t)32 << 20) /* a longer block is a mapping of its own */
+#define WORTH_BYTES ((size_t)6 << 20) /* handed out at once: less is not worth a thread that gives it back */
 #define CACHE_LINE ((size_t)64)
 
 #define LABEL_SHIFT 48
@@ -119,6 +120,7 @@ typedef struct parcel_box {
     unsigned count;    /* slots in it */
 } parcel_box;
 
+#define REMOTE_LISTS 4 /* opened side by side, so that the waits for their blocks overlap */
 #define PARCEL_BOXES 64
 #define PARCEL_BYTES 4096 /* a parcel is sent when it holds so much, */
 #define PARCEL_SLOTS 64   /* or so many */
@@ -156,7 +158,7 @@ struct malloc_heap {
     struct malloc_heap *next;   /* among idle thread caches, or among first-class heaps */
     struct malloc_heap *previous;
     struct malloc_heap *next_known; /* among all thread caches ever made; never changes */
-    _Atomic(parcel *) seen;  /* scavenger: the last parcel sent at its last look; when still so, the thread sleeps */
+    _Atomic(uintptr_t) seen; /* scavenger: what was sent at its last look; when still so, the thread sleeps */
     uint64_t failures;       /* a count */
     uint64_t allocs;         /* first-class heaps: counts for tarn_stats */
     uint64_t frees;
@@ -169,7 +171,7 @@ struct malloc_heap {
     bool in_use;    /* thread caches: a thread has it */
     bool is_orphan; /* its thread did not survive a fork */
     /* Written by other threads: a line of its own. */
-    _Alignas(CACHE_LINE) _Atomic(parcel *) remote;
+    _Alignas(CACHE_LINE) _Atomic(parcel *) remote[REMOTE_LISTS];
 };
 
 /* ---- words and labels ---- */
@@ -309,6 +311,7 @@ struct page_heap {
     size_t peak_footprint;
     size_t mapped; /* bytes held from the kernel */
     size_t peak_mapped;
+    _Atomic(bool) is_worth; /* once enough was handed out that giving back is worth a thread */
     _Atomic(size_t) dirty; /* bytes free and perhaps resident */
     size_t large_bytes, huge_bytes;
     uint64_t large_count, huge_count;
@@ -342,8 +345,9 @@ bool page_heap_resize(uintptr_t entry, uintptr_t block, size_t size);
 /* Moves the block's pages, not its bytes, to where `size` bytes have room; NULL when it cannot. */
 void *page_heap_move(uintptr_t entry, uintptr_t block, size_t size);
 
-/* Gives back to the kernel what was freed two ticks ago (all: everything now). Returns bytes. */
-size_t page_heap_purge(page_heap *pages, bool all);
+/* A tick: gives back to the kernel what was free at the last one already. Or, where `want` is not 0, that many bytes and
+ * what comes with them, however new; SIZE_MAX for all. Returns bytes. */
+size_t page_heap_purge(page_heap *pages, size_t want);
 /* Calls for every live run and mapping until the visitor returns false; the caller keeps others out. */
 typedef bool page_heap_visitor(void *context, uintptr_t block, size_t size);
 void page_heap_visit(page_heap *pages, page_heap_visitor *visit, void *context);
@@ -400,6 +404,9 @@ void heap_send_all(malloc_heap *self);
 /* What another thread can do for a cache whose thread sleeps: see cache.c. Returns the bytes given back. */
 size_t heap_scavenge(malloc_heap *heap, uint64_t age);
 
+/* True when other threads have sent something; a hint. */
+bool heap_has_mail(const malloc_heap *heap);
+
 /* True when that may find something; a hint. */
 bool heap_has_work(const malloc_heap *heap);
 
@@ -452,6 +459,7 @@ typedef struct thread_state {
     malloc_span *table[TABLE_COUNT]; /* by (size + 15) / 16: the span to take from, or nil_span */
     malloc_span *own[OWN_COUNT];     /* by the low bits of the unit: a span of this thread, or nil_span */
     malloc_heap *heap;               /* NULL before the first allocation and after the thread's end */
+    unsigned sent;                   /* slots of others freed without a cache, a count */
     bool ended;                      /* the cache was given back: late calls share a locked heap */
 } thread_state;
 
@@ -488,10 +496,13 @@ void malloc_prepare(void);
 
 /* ---- scavenger.c: memory goes back by itself ---- */
 
-/* Called without locks after something was freed to a page heap: starts the helper when there is reason to. */
+/* Called without locks after something was freed: wakes the helper when there is reason to, or does its work now and
+ * then where there is none. Never makes a thread: libc frees under locks of its own that pthread_create takes. */
 void scavenger_notice(void);
 /* The same after something was sent to another thread's cache. */
 void scavenger_notice_sent(const malloc_heap *owner);
+/* Called without locks after memory was taken from a page heap: makes the helper once it is worth one. */
+void scavenger_prepare(void);
 /* Everything that can go back goes back now; returns bytes. */
 size_t scavenger_trim(void);
 void scavenger_fork(bool before, bool child);

@@ -222,7 +222,7 @@ static size_t own_trim(tarn_heap *interface)
     os_lock_take(&own->heap.lock);
     heap_collect(&own->heap);
     heap_release_unused(&own->heap);
-    const size_t given = page_heap_purge(&own->pages, true);
+    const size_t given = page_heap_purge(&own->pages, SIZE_MAX);
     os_lock_release(&own->heap.lock);
     return given;
 }
@@ -313,7 +313,9 @@ static bool own_visit(tarn_heap *interface, tarn_visitor *visitor, void *context
 
 static void forget_all(own_heap *own)
 {
-    atomic_store_explicit(&own->heap.remote, NULL, memory_order_relaxed);
+    for (unsigned index = 0; index < REMOTE_LISTS; index++) {
+        atomic_store_explicit(&own->heap.remote[index], NULL, memory_order_relaxed);
+    }
     for (unsigned index = 0; index < CLASS_COUNT; index++) {
         own->heap.current[index] = &nil_span;
         own->heap.partial[index] = (span_queue){0};

@@ -11,6 +11,7 @@
  */
 
 #define POOL "malloc"
+#define SENT_MAX 32
 
 static malloc_span *span_of(uintptr_t entry)
 {
@@ -61,6 +62,7 @@ static void *take_small_or_trim(unsigned class_index)
         (void)scavenger_trim();
         slot = take_small(class_index);
     }
+    scavenger_prepare();
     return slot != NULL ? slot : out_of_memory();
 }
 
@@ -74,6 +76,7 @@ static void *take_large(size_t size, size_t alignment, bool *clean)
         (void)scavenger_trim();
         block = page_heap_take(&process_pages, size, alignment, clean);
     }
+    scavenger_prepare();
     return block != NULL ? block : out_of_memory();
 }
 
@@ -146,6 +149,16 @@ static void free_large(uintptr_t entry, void *block)
     scavenger_notice();
 }
 
+/* The cache to send from. A thread that frees its first slots now may be about to end, past the point where it could
+ * give a cache back: it gets one when it goes on freeing. */
+static malloc_heap *sender(void)
+{
+    if (base_unlikely(thread_self.heap == NULL) && ++thread_self.sent > SENT_MAX) {
+        return thread_heap();
+    }
+    return thread_self.heap;
+}
+
 static void free_slot(malloc_span *span, void *block)
 {
     if (!span_is_slot(span, (uintptr_t)block)) {
@@ -157,7 +170,7 @@ static void free_slot(malloc_span *span, void *block)
         scavenger_notice();
     } else if (owner->kind == HEAP_THREAD) {
         heap_check_free(owner, span, block);
-        heap_send(thread_heap(), span, block);
+        heap_send(sender(), span, block);
         scavenger_notice_sent(owner);
     } else {
         if (owner->kind == HEAP_OWN && owner != &late_heap) {

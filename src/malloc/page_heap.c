@@ -20,6 +20,7 @@
  */
 
 #define FIRST_CHUNK_UNITS 32
+#define SLACK_BYTES ((size_t)4 << 20)
 #define NEAR_CHUNKS 8 /* chunks looked at whose longest run may or may not be long enough */
 
 page_heap process_pages = {.next_units = {FIRST_CHUNK_UNITS, CHUNK_UNITS},
@@ -451,6 +452,9 @@ static void add_footprint(page_heap *pages, size_t size)
     pages->footprint += size;
     if (pages->footprint > pages->peak_footprint) {
         pages->peak_footprint = pages->footprint;
+        if (pages->footprint >= WORTH_BYTES) {
+            atomic_store_explicit(&pages->is_worth, true, memory_order_relaxed);
+        }
     }
 }
 
@@ -459,6 +463,15 @@ static bool within_limit(const page_heap *pages, size_t size)
 {
     return pages->heap == NULL || pages->limit == 0 ||
            (size <= pages->limit && pages->footprint <= pages->limit - size);
+}
+
+/* Freed memory that waits to be used again or to go back costs nothing as long as all of it together is not more than
+ * was in use at once, and some. Returns the bytes that are too many; the lock is held, clean memory was just handed out. */
+static size_t excess(const page_heap *pages)
+{
+    const size_t most = pages->peak_footprint + pages->peak_footprint / 4 + SLACK_BYTES;
+    const size_t held = pages->footprint + atomic_load_explicit(&pages->dirty, memory_order_relaxed);
+    return pages->confined.start == NULL && malloc_conf.decay_ms >= 0 && held > most ? held - most : 0;
 }
 
 /* ---- units ---- */
@@ -514,7 +527,11 @@ malloc_span *page_heap_take_unit(page_heap *pages)
         (chunk != NULL || (chunk = grow(pages, SHELF_PAGES, 1)) != NULL)) {
         span = take_unit(chunk, base_ctz(chunk->free_units));
     }
+    const size_t much = excess(pages);
     os_lock_release(&pages->lock);
+    if (much > 0) {
+        (void)page_heap_purge(pages, much);
+    }
     return span;
 }
 
@@ -698,7 +715,11 @@ void *page_heap_take(page_heap *pages, size_t size, size_t alignment, bool *clea
         const uintptr_t entry = get_entry(pages, (uintptr_t)block);
         add_footprint(pages, page_heap_size(entry, (uintptr_t)block));
     }
+    const size_t much = *clean ? excess(pages) : 0;
     os_lock_release(&pages->lock);
+    if (much > 0) {
+        (void)page_heap_purge(pages, much);
+    }
     return block;
 }
 
@@ -942,7 +963,7 @@ static void drop_chunk(malloc_chunk *chunk)
     pages->spare_books = chunk;
 }
 
-/* Gives back the chunk's dirty pages that are due. The lock is let go meanwhile: the pages are nobody's. */
+/* Gives back the chunk's dirty pages, all or those that are due. The lock is let go meanwhile: the pages are nobody's. */
 static size_t purge_chunk(malloc_chunk *chunk, bool all)
 {
     page_heap *pages = chunk->pages;
@@ -986,15 +1007,17 @@ static size_t purge_chunk(malloc_chunk *chunk, bool all)
     return purged ? count * page : 0;
 }
 
-size_t page_heap_purge(page_heap *pages, bool all)
+size_t page_heap_purge(page_heap *pages, size_t want)
 {
+    const bool all = want > 0;
     if (pages->confined.start != NULL) {
         return 0;
     }
     size_t given = 0;
     os_lock_take(&pages->purge_lock);
     os_lock_take(&pages->lock);
-    for (malloc_chunk *chunk = pages->all, *next = NULL; chunk != NULL; chunk = next) {
+    for (malloc_chunk *chunk = pages->all, *next = NULL; chunk != NULL && (!all || given < want);
+         chunk = next) {
         given += purge_chunk(chunk, all);
         next = chunk->next_all;
         const bool is_unused = bits_count(chunk->free, 0, chunk->grain_count) == chunk->grain_count;

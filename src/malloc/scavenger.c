@@ -8,24 +8,26 @@
 #include <signal.h>
 
 /*
- * The scavenger: a thread that exists only while there is something to give back. Whoever frees enough pages starts
- * it; it looks at caches four times in every decay period and at pages twice, and a page goes back at the second
- * look that finds it free. When looks find nothing left to do it ends, so a process at rest is a process of its
- * own threads.
+ * The scavenger: a helper thread that is made when the process first holds enough to be worth one, by a call that
+ * takes memory. It sleeps until frees have left enough to give back; then it looks at caches four times in every
+ * decay period and at pages twice, and a page goes back at the second look that finds it free. When looks
+ * find nothing left to do it sleeps again.
  *
  * With background:0, or where no thread can be made, frees themselves look at the clock.
  */
 
-#define WORTH_BYTES ((size_t)1 << 20) /* dirty bytes that are worth a thread */
+#define WAKE_BYTES ((size_t)1 << 20) /* dirty bytes that are worth waking the helper for */
+#define WAKE_SPANS (WAKE_BYTES / UNIT_SIZE)
 #define STACK_BYTES ((size_t)128 << 10)
 #define BLIND_BYTES ((size_t)64 << 10) /* dirty bytes worth a look at the clock */
+#define IDLE_LOOKS 4                   /* in a row without work before the helper sleeps */
 
-typedef enum helper_state { HELPER_NONE, HELPER_RUNS, HELPER_FAILED } helper_state;
+typedef enum helper_state { HELPER_NONE, HELPER_RUNS, HELPER_SLEEPS, HELPER_FAILED } helper_state;
 
-static _Atomic(uint32_t) helper; /* helper_state */
+static _Atomic(uint32_t) helper; /* helper_state; the helper sleeps on it */
 static os_lock helper_lock;
 static _Atomic(uint64_t) last_look; /* os_clock_ms; for who looks without the helper */
-static _Atomic(uint32_t) never;     /* what the helper sleeps on: nobody wakes it */
+static _Atomic(uint32_t) never;     /* what the helper waits on between looks: nobody wakes it */
 
 static uint64_t tick_ms(void)
 {
@@ -36,7 +38,7 @@ static uint64_t tick_ms(void)
 static void purge_own(void *context, malloc_heap *heap)
 {
     size_t *given = context;
-    *given += page_heap_purge(heap->pages, false);
+    *given += page_heap_purge(heap->pages, 0);
 }
 
 static void look(void)
@@ -46,7 +48,7 @@ static void look(void)
     (void)thread_scavenge((uint64_t)malloc_conf.decay_ms / 2);
     (void)central_purge((uint64_t)malloc_conf.decay_ms / 2);
     if (atomic_fetch_add_explicit(&looks, 1, memory_order_relaxed) % 2 == 0) {
-        (void)page_heap_purge(&process_pages, false);
+        (void)page_heap_purge(&process_pages, 0);
         heaps_visit(purge_own, &given);
     }
 }
@@ -67,30 +69,37 @@ static bool has_work(void)
     return dirty != 0;
 }
 
+static void wake_helper(void)
+{
+    uint32_t expected = HELPER_SLEEPS;
+    if (atomic_compare_exchange_strong(&helper, &expected, HELPER_RUNS)) {
+        os_wake(&helper, 1);
+    }
+}
+
 static void *helper_main(void *unused)
 {
     (void)unused;
     unsigned idle = 0;
     for (;;) {
-        os_wait(&never, 0, tick_ms());
-        look();
-        idle = has_work() ? 0 : idle + 1;
-        if (idle < 4) {
+        if (idle < IDLE_LOOKS) {
+            os_wait(&never, 0, tick_ms());
+        } else {
+            atomic_store(&helper, HELPER_SLEEPS);
+            /* What came before the store found a helper that runs. */
+            if (has_work()) {
+                wake_helper();
+            }
+            while (atomic_load(&helper) == HELPER_SLEEPS) {
+                os_wait(&helper, HELPER_SLEEPS, UINT64_MAX);
+            }
+            idle = 0;
             continue;
         }
-        os_lock_take(&helper_lock);
-        atomic_store_explicit(&helper, HELPER_NONE, memory_order_seq_cst);
-        os_lock_release(&helper_lock);
-        /* Work that came in between found a helper running; it is seen here or by the next free. */
-        if (!has_work()) {
-            return NULL;
-        }
-        uint32_t expected = HELPER_NONE;
-        if (!atomic_compare_exchange_strong(&helper, &expected, HELPER_RUNS)) {
-            return NULL;
-        }
-        idle = 0;
+        look();
+        idle = has_work() ? 0 : idle + 1;
     }
+    return NULL;
 }
 
 static void start_helper(void)
@@ -147,24 +156,31 @@ void scavenger_notice(void)
     }
     if (malloc_conf.decay_ms == 0) {
         if (dirty != 0) {
-            (void)page_heap_purge(&process_pages, true);
+            (void)page_heap_purge(&process_pages, SIZE_MAX);
         }
-    } else if (malloc_conf.background && state == HELPER_NONE) {
-        if (dirty >= WORTH_BYTES || has_sparse_work()) {
-            start_helper();
+    } else if (state == HELPER_SLEEPS) {
+        if (dirty >= WAKE_BYTES || has_sparse_work()) {
+            wake_helper();
         }
-    } else if (dirty >= BLIND_BYTES || has_sparse_work()) {
+    } else if ((state == HELPER_FAILED || !malloc_conf.background) &&
+               (dirty >= BLIND_BYTES || has_sparse_work())) {
         look_when_due();
     }
 }
 
-/* Fewer spans are not worth a thread. */
-#define WORTH_SPANS (WORTH_BYTES / UNIT_SIZE)
-
 void scavenger_notice_sent(const malloc_heap *owner)
 {
-    if (atomic_load_explicit(&helper, memory_order_relaxed) == HELPER_NONE &&
-        atomic_load_explicit(&owner->span_count, memory_order_relaxed) >= WORTH_SPANS && malloc_conf.background && malloc_conf.decay_ms > 0) {
+    if (atomic_load_explicit(&helper, memory_order_relaxed) == HELPER_SLEEPS &&
+        atomic_load_explicit(&owner->span_count, memory_order_relaxed) >= WAKE_SPANS) {
+        wake_helper();
+    }
+}
+
+void scavenger_prepare(void)
+{
+    if (base_unlikely(atomic_load_explicit(&process_pages.is_worth, memory_order_relaxed)) &&
+        atomic_load_explicit(&helper, memory_order_relaxed) == HELPER_NONE &&
+        malloc_conf.background && malloc_conf.decay_ms > 0) {
         start_helper();
     }
 }
@@ -172,7 +188,7 @@ void scavenger_notice_sent(const malloc_heap *owner)
 static void trim_own(void *context, malloc_heap *heap)
 {
     size_t *given = context;
-    *given += page_heap_purge(heap->pages, true);
+    *given += page_heap_purge(heap->pages, SIZE_MAX);
 }
 
 size_t scavenger_trim(void)
@@ -183,7 +199,7 @@ size_t scavenger_trim(void)
     }
     given += thread_scavenge(0);
     given += central_purge(0);
-    given += page_heap_purge(&process_pages, true);
+    given += page_heap_purge(&process_pages, SIZE_MAX);
     heaps_visit(trim_own, &given);
     return given;
 }

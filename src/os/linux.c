@@ -113,7 +113,8 @@ void *os_pages_remap(void *start, size_t old_size, size_t new_size, size_t align
     if (target != NULL) {
         moved = mremap(start, old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, target);
         if (moved == MAP_FAILED) {
-            os_pages_unmap(target, new_size);
+            /* Some kernels have unmapped the target by now, and it may be another thread's already: at worst address
+             * space is lost. */
             moved = NULL;
         }
     }
@@ -125,8 +126,13 @@ bool os_pages_move(void *from, void *to, size_t size)
 {
     const int saved = errno;
     /* The flag keeps the old place mapped, but came with Linux 5.7. */
-    bool done = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) !=
-                MAP_FAILED;
+    const bool done = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+                             to) != MAP_FAILED;
+    /* Kernels before 6.12 unmap the target before they find that they cannot move. */
+    if (!done && mmap(to, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+                      0) == MAP_FAILED) {
+        base_fatal("lost pages in a failed mremap", NULL, to);
+    }
     errno = saved;
     return done;
 }
