@@ -24,8 +24,9 @@
  * Invariant: a current span's list is never empty, so that the fast path has one way to fail.
  */
 
-#define LINK_BYTES 4096 /* slots are linked so many bytes ahead, so that a span touches pages as it needs them */
-#define IDLE_TURNS 32 /* turns after which an empty current span may serve another class */
+#define LINK_BYTES                                                                                 \
+    4096 /* slots are linked so many bytes ahead, so that a span touches pages as it needs them */
+#define IDLE_TURNS 32   /* turns after which an empty current span may serve another class */
 #define YOUNG_MAX 32    /* sparse spans that a thread keeps in its table, whatever their age */
 #define SPARSE_AGE_MS 4 /* before a sparse span is taken from its thread's table */
 
@@ -370,7 +371,8 @@ static malloc_span *take_other(malloc_heap *heap, unsigned class_index)
     }
     for (unsigned index = 0; index < CLASS_COUNT && span == NULL; index++) {
         malloc_span *other = heap->current[index];
-        if (other != &nil_span && heap->turns - other->turn >= IDLE_TURNS && other->pending == NULL && span_used(other) == 0) {
+        if (other != &nil_span && heap->turns - other->turn >= IDLE_TURNS &&
+            other->pending == NULL && span_used(other) == 0) {
             set_current(heap, index, &nil_span);
             span = other;
         }
@@ -391,8 +393,7 @@ static malloc_span *empty_span(malloc_heap *heap, unsigned class_index)
     if (span == NULL && heap->kind == HEAP_THREAD) {
         span = take_other(heap, class_index);
     }
-    return span != NULL ? span
-                        : fresh_span(heap, class_index, page_heap_take_unit(heap->pages));
+    return span != NULL ? span : fresh_span(heap, class_index, page_heap_take_unit(heap->pages));
 }
 
 /* A span with free slots; the lock is held. */
@@ -565,8 +566,8 @@ static void make_sparse(malloc_heap *heap, malloc_span *span)
  * are the clock. */
 static void age_young(malloc_heap *heap, uint64_t now)
 {
-    while (heap->young.first != NULL && (heap->young_count > YOUNG_MAX ||
-                                         now - heap->young.first->since >= SPARSE_AGE_MS)) {
+    while (heap->young.first != NULL &&
+           (heap->young_count > YOUNG_MAX || now - heap->young.first->since >= SPARSE_AGE_MS)) {
         make_sparse(heap, heap->young.first);
     }
 }
@@ -713,7 +714,8 @@ void heap_send(malloc_heap *self, malloc_span *span, void *slot)
     /* Last: the child of a fork sends what it finds in the boxes of threads it does not have. */
     atomic_signal_fence(memory_order_release);
     box->span = span;
-    if (self == NULL || box->count >= PARCEL_SLOTS || box->count * span->slot_size >= PARCEL_BYTES) {
+    if (self == NULL || box->count >= PARCEL_SLOTS ||
+        box->count * span->slot_size >= PARCEL_BYTES) {
         send_box(box);
     }
 }
@@ -879,7 +881,8 @@ static void receive_all(malloc_heap *heap, bool is_owner)
 static void hide_parked(malloc_heap *heap)
 {
     for (unsigned index = 0; index < CLASS_COUNT; index++) {
-        for (malloc_span *span = heap->partial[index].first, *next = NULL; span != NULL; span = next) {
+        for (malloc_span *span = heap->partial[index].first, *next = NULL; span != NULL;
+             span = next) {
             next = span->next;
             if (span->state == SPAN_PARTIAL && span->pending != NULL) {
                 make_sparse(heap, span);
@@ -936,8 +939,7 @@ size_t heap_scavenge(malloc_heap *heap, uint64_t age)
     size_t given = 0;
     const uintptr_t sent = remote_sum(heap);
     const bool sleeps =
-        sent != 0 &&
-        (age == 0 || sent == atomic_load_explicit(&heap->seen, memory_order_relaxed));
+        sent != 0 && (age == 0 || sent == atomic_load_explicit(&heap->seen, memory_order_relaxed));
     atomic_store_explicit(&heap->seen, sent, memory_order_relaxed);
     if (!sleeps && !has_sparse(heap)) {
         return 0;

@@ -14,7 +14,8 @@ malloc_heap central = {
 
 /* Looked at without the lock: a class that has no span here must cost nothing. */
 static _Atomic(uint8_t) waiting[CLASS_COUNT];
-static _Atomic(uint32_t) unpurged; /* spans that came since central_purge last saw all of them, a count */
+static _Atomic(uint32_t)
+    unpurged; /* spans that came since central_purge last saw all of them, a count */
 
 void central_note(unsigned class_index)
 {
@@ -24,8 +25,7 @@ void central_note(unsigned class_index)
 
 bool central_has_work(void)
 {
-    return atomic_load_explicit(&unpurged, memory_order_relaxed) != 0 ||
-           heap_has_mail(&central);
+    return atomic_load_explicit(&unpurged, memory_order_relaxed) != 0 || heap_has_mail(&central);
 }
 
 void central_leave(malloc_span *span)

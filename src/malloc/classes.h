@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SMALL_MAX ((size_t)32768)   /* the largest slot */
-#define TABLE_MAX ((size_t)1024)    /* the largest request that the thread's table serves at once */
+#define SMALL_MAX ((size_t)32768) /* the largest slot */
+#define TABLE_MAX ((size_t)1024)  /* the largest request that the thread's table serves at once */
 #define TABLE_COUNT (TABLE_MAX / 16 + 1)
 #define CLASS_COUNT 72
 #define CLASS_EXACT 8 /* classes up to 128 bytes */

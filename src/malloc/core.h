@@ -41,7 +41,8 @@
 #define UNIT_PAGES 16    /* at most, likewise */
 #define PAGE_RUN_MAX ((size_t)1 << 20)  /* a longer run is made of units */
 #define UNIT_RUN_MAX ((size_t)32 << 20) /* a longer block is a mapping of its own */
-#define WORTH_BYTES ((size_t)6 << 20) /* handed out at once: less is not worth a thread that gives it back */
+#define WORTH_BYTES                                                                                \
+    ((size_t)6 << 20) /* handed out at once: less is not worth a thread that gives it back */
 #define CACHE_LINE ((size_t)64)
 
 #define LABEL_SHIFT 48
@@ -50,12 +51,13 @@
 #define END_FLIP ((uint32_t)0xffff0000)
 #define UNIT_NONE UINTPTR_MAX
 #define SINCE_PURGED UINT64_MAX /* `since` of a span whose free pages have gone back */
-#define MARK_NEVER (-8192) /* a mark that no count of slots in use reaches */
+#define MARK_NEVER (-8192)      /* a mark that no count of slots in use reaches */
 
 #define LABEL_EMPTY ((uint64_t)0xffff) /* of a head with no slot in use: freeing needs none */
 #define SPARE_COUNT 4                  /* empty spans that a thread keeps at hand */
 
-#define OWN_COUNT 256 /* spans that a thread finds by one look at its table: the low bits of the unit */
+/* Spans that a thread finds by one look at its table, by the low bits of the unit. */
+#define OWN_COUNT 256
 
 typedef struct malloc_heap malloc_heap;
 typedef struct malloc_span malloc_span;
@@ -64,12 +66,12 @@ typedef struct page_heap page_heap;
 
 typedef enum span_state {
     SPAN_FREE = 0, /* the unit belongs to the page heap */
-    SPAN_CURRENT,  /* the one that its heap takes slots of this class from; its list is never empty */
-    SPAN_PARTIAL,  /* in its heap's queue for the class; has free slots, linked or on purged pages */
-    SPAN_SPARSE,   /* the same with few slots in use; only touched under its heap's lock */
-    SPAN_SPARE,    /* no slot is in use; its thread keeps it at hand */
-    SPAN_DRAINED,  /* no slot is in use and no page resident; others did that, its thread has yet to see it */
-    SPAN_FULL      /* every slot that was ever linked is in use; in its heap's list of full spans */
+    SPAN_CURRENT, /* the one that its heap takes slots of this class from; its list is never empty */
+    SPAN_PARTIAL, /* in its heap's queue for the class; has free slots, linked or on purged pages */
+    SPAN_SPARSE,  /* the same with few slots in use; only touched under its heap's lock */
+    SPAN_SPARE,   /* no slot is in use; its thread keeps it at hand */
+    SPAN_DRAINED, /* no slot is in use and no page resident; others did that, its thread has yet to see it */
+    SPAN_FULL /* every slot that was ever linked is in use; in its heap's list of full spans */
 } span_state;
 
 /* The books of one unit that is cut into slots. Kept apart from the unit, so that slots start at its base and
@@ -81,7 +83,7 @@ typedef struct malloc_span {
     uintptr_t bound;    /* bytes from base to the end of the last slot ever linked */
     uint64_t step;      /* LABEL_STEP, kept in memory to be an operand of the one subtraction */
     uint32_t inverse;   /* 2^32 / slot_size, rounded up: finds whether an offset is a slot's */
-    uint32_t residue;   /* the same once more, so that both uses are operands and none needs a register */
+    uint32_t residue;   /* the same once more: each use has its own operand */
     int32_t mark;       /* see span_used_at */
     uint32_t slot_size; /* bytes */
     _Atomic(malloc_heap *) owner;
@@ -92,17 +94,19 @@ typedef struct malloc_span {
     struct malloc_span *next; /* neighbours in the owner's queue or full list */
     struct malloc_span *previous;
     malloc_chunk *chunk;
-    struct parcel *pending;     /* slots freed by other threads and not on the list yet: they count as used */
-    uint64_t since;        /* os_clock_ms when it got its first free slot, became sparse, or was left to central */
-    uint32_t turn;          /* its heap's turns when it became current, or empty as the current one */
+    /* Slots freed by other threads and not on the list yet: they count as used. */
+    struct parcel *pending;
+    /* os_clock_ms when it got its first free slot, became sparse, or was left to central. */
+    uint64_t since;
+    uint32_t turn; /* its heap's turns when it became current, or empty as the current one */
     uint16_t pending_count; /* slots in them */
-    uint32_t reach;        /* the largest bound since the unit was taken: bytes that may be resident */
-    uint16_t slot_count;   /* that the unit has room for */
-    uint16_t touched;      /* slots ever linked: always the first ones */
-    uint16_t purged;       /* pages given back; a bit for each; slots that touch one are in no list */
+    uint32_t reach; /* the largest bound since the unit was taken: bytes that may be resident */
+    uint16_t slot_count; /* that the unit has room for */
+    uint16_t touched;    /* slots ever linked: always the first ones */
+    uint16_t purged;     /* pages given back; a bit for each; slots that touch one are in no list */
     uint8_t class_index;
     uint8_t state; /* span_state */
-    bool is_young;  /* sparse by count, but not for long enough: its thread still has it to itself */
+    bool is_young; /* sparse by count, but not for long enough: its thread still has it to itself */
     bool was_empty; /* once already since it became current */
 } malloc_span;
 
@@ -131,7 +135,7 @@ typedef struct span_queue {
 } span_queue;
 
 typedef enum heap_kind {
-    HEAP_THREAD,  /* a thread's cache: its thread alone takes and gives slots of current and partial spans; all else is
+    HEAP_THREAD, /* a thread's cache: its thread alone takes and gives slots of current and partial spans; all else is
                    * under the lock, so that the scavenger can do for a sleeping thread what is safe */
     HEAP_CENTRAL, /* spans that no thread owns: under its lock */
     HEAP_OWN      /* a first-class heap: under its lock */
@@ -145,29 +149,34 @@ struct malloc_heap {
     os_lock lock;
     malloc_span *current[CLASS_COUNT];
     span_queue partial[CLASS_COUNT];
-    malloc_span *reserve[CLASS_COUNT]; /* a full span with slots never linked, for when no other has free ones */
+    malloc_span *reserve
+        [CLASS_COUNT]; /* a full span with slots never linked, for when no other has free ones */
     unsigned young_count;
     span_queue young; /* by the time that they became sparse */
     span_queue full;
     span_queue drained;
-    parcel_box boxes[PARCEL_BOXES]; /* of what its thread frees of others, by the low bits of the unit */
+    /* of what its thread frees of others, by the low bits of the unit */
+    parcel_box boxes[PARCEL_BOXES];
     uint32_t turns;                   /* times that a class went for another span, a count */
     malloc_span *spares[SPARE_COUNT]; /* thread caches: empty spans, oldest first */
     unsigned spare_count;
     _Atomic(uint64_t) span_count; /* a count; read by others as a hint */
-    struct malloc_heap *next;   /* among idle thread caches, or among first-class heaps */
+    struct malloc_heap *next;     /* among idle thread caches, or among first-class heaps */
     struct malloc_heap *previous;
     struct malloc_heap *next_known; /* among all thread caches ever made; never changes */
-    _Atomic(uintptr_t) seen; /* scavenger: what was sent at its last look; when still so, the thread sleeps */
-    uint64_t failures;       /* a count */
-    uint64_t allocs;         /* first-class heaps: counts for tarn_stats */
+    /* scavenger: what was sent at its last look; when still so, the thread sleeps */
+    _Atomic(uintptr_t) seen;
+    uint64_t failures; /* a count */
+    uint64_t allocs;   /* first-class heaps: counts for tarn_stats */
     uint64_t frees;
     size_t live; /* first-class heaps: bytes as asked for */
     size_t peak_live;
     tarn_malloc_options options; /* first-class heaps */
     bool soft_passed;
-    _Atomic(bool) has_sparse; /* spans that purge_sparse has not looked at; read without the lock as a hint */
-    bool has_parked; /* partial spans with pending parcels are in its thread's table; under the lock */
+    /* spans that purge_sparse has not looked at; read without the lock as a hint */
+    _Atomic(bool) has_sparse;
+    /* partial spans with pending parcels are in its thread's table; under the lock */
+    bool has_parked;
     bool in_use;    /* thread caches: a thread has it */
     bool is_orphan; /* its thread did not survive a fork */
     /* Written by other threads: a line of its own. */
@@ -290,29 +299,31 @@ struct malloc_chunk {
 
 struct page_heap {
     os_lock lock;
-    os_lock purge_lock; /* taken before `lock` by who gives pages back */
-    malloc_heap *heap;         /* a first-class heap's; NULL for the process's own */
-    malloc_chunk *all;         /* every chunk */
-    malloc_chunk *units;       /* those with a free unit */
-    malloc_chunk *runs[SHELF_COUNT][11]; /* those with a free run, by the log2 of the longest in grains */
+    os_lock purge_lock;  /* taken before `lock` by who gives pages back */
+    malloc_heap *heap;   /* a first-class heap's; NULL for the process's own */
+    malloc_chunk *all;   /* every chunk */
+    malloc_chunk *units; /* those with a free unit */
+    /* those with a free run, by the log2 of the longest in grains */
+    malloc_chunk *runs[SHELF_COUNT][11];
     malloc_chunk *spare_books; /* books of chunks that were unmapped */
     malloc_huge *spare_huge;
     malloc_huge *live_huge;
     unsigned next_units[SHELF_COUNT]; /* units of the next chunk */
-    size_t run_max[SHELF_COUNT];      /* bytes of the longest run; blocks past both are mappings of their own */
-    tarn_memory confined;   /* when start is not NULL: the only memory there is */
-    size_t confined_used;   /* bytes of it taken for books */
-    uintptr_t *entries;     /* confined: what map_get would say, for each unit of it */
-    uintptr_t first_unit;   /* confined: address of the first unit */
-    size_t confined_units;  /* confined: a count */
-    malloc_huge *free_ranges;      /* confined: unused units, by address */
-    size_t limit;           /* of `footprint` or, for the process's own, of `mapped`; 0: none */
-    size_t footprint;       /* bytes of units, runs and mappings handed out */
+    size_t run_max
+        [SHELF_COUNT];    /* bytes of the longest run; blocks past both are mappings of their own */
+    tarn_memory confined; /* when start is not NULL: the only memory there is */
+    size_t confined_used; /* bytes of it taken for books */
+    uintptr_t *entries;   /* confined: what map_get would say, for each unit of it */
+    uintptr_t first_unit; /* confined: address of the first unit */
+    size_t confined_units;    /* confined: a count */
+    malloc_huge *free_ranges; /* confined: unused units, by address */
+    size_t limit;             /* of `footprint` or, for the process's own, of `mapped`; 0: none */
+    size_t footprint;         /* bytes of units, runs and mappings handed out */
     size_t peak_footprint;
     size_t mapped; /* bytes held from the kernel */
     size_t peak_mapped;
     _Atomic(bool) is_worth; /* once enough was handed out that giving back is worth a thread */
-    _Atomic(size_t) dirty; /* bytes free and perhaps resident */
+    _Atomic(size_t) dirty;  /* bytes free and perhaps resident */
     size_t large_bytes, huge_bytes;
     uint64_t large_count, huge_count;
     uint64_t purges;
@@ -365,7 +376,8 @@ void page_heap_fork(page_heap *pages, bool before);
 size_t page_heap_largest(page_heap *pages);
 
 /* Calls for every span in use in the page heap. */
-void page_heap_visit_spans(page_heap *pages, void (*visit)(void *context, malloc_span *span), void *context);
+void page_heap_visit_spans(page_heap *pages, void (*visit)(void *context, malloc_span *span),
+                           void *context);
 
 /* ---- cache.c: spans in the hands of a heap ---- */
 
@@ -457,10 +469,11 @@ bool central_has_work(void);
 
 typedef struct thread_state {
     malloc_span *table[TABLE_COUNT]; /* by (size + 15) / 16: the span to take from, or nil_span */
-    malloc_span *own[OWN_COUNT];     /* by the low bits of the unit: a span of this thread, or nil_span */
-    malloc_heap *heap;               /* NULL before the first allocation and after the thread's end */
-    unsigned sent;                   /* slots of others freed without a cache, a count */
-    bool ended;                      /* the cache was given back: late calls share a locked heap */
+    /* by the low bits of the unit: a span of this thread, or nil_span */
+    malloc_span *own[OWN_COUNT];
+    malloc_heap *heap; /* NULL before the first allocation and after the thread's end */
+    unsigned sent;     /* slots of others freed without a cache, a count */
+    bool ended;        /* the cache was given back: late calls share a locked heap */
 } thread_state;
 
 extern _Thread_local thread_state thread_self;

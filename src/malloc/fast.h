@@ -91,7 +91,8 @@ static inline void free_fast(void *block)
         const uint64_t head = span_head(span);
         uint64_t next;
         *(fast_word *)block = head;
-        if (base_likely(!__builtin_sub_overflow(word_with_offset(head, address), span->step, &next))) {
+        if (base_likely(
+                !__builtin_sub_overflow(word_with_offset(head, address), span->step, &next))) {
             span_set_head(span, next);
             return;
         }

@@ -24,7 +24,8 @@ typedef struct own_heap {
 
 static os_lock registry_lock;
 static malloc_heap *registry;
-static own_heap *spare; /* destroyed ones; never unmapped, since a late look at one must be harmless */
+static own_heap
+    *spare; /* destroyed ones; never unmapped, since a late look at one must be harmless */
 
 static own_heap *own_of(tarn_heap *interface)
 {
@@ -186,9 +187,9 @@ static bool own_resize(tarn_heap *interface, void *block, size_t old_size, size_
     os_lock_take(&own->heap.lock);
     const size_t room = checked_room(own, entry, block, old_size);
     const bool done = is_span_entry(entry) ? new_size <= room
-                                           : new_size <= room && new_size > room / 2
-                                                 ? true
-                                                 : page_heap_resize(entry, (uintptr_t)block, new_size);
+                      : new_size <= room && new_size > room / 2
+                          ? true
+                          : page_heap_resize(entry, (uintptr_t)block, new_size);
     if (done) {
         own->heap.live -= old_size < own->heap.live ? old_size : own->heap.live;
         count_live(&own->heap, new_size);
@@ -402,10 +403,12 @@ static own_heap *make_confined(const tarn_malloc_options *options)
     const size_t records = units + 2;
     const uintptr_t base = base_align_up((uintptr_t)start, 2 * CACHE_LINE);
     const uintptr_t entries = base_align_up(base + sizeof(own_heap), 2 * CACHE_LINE);
-    const uintptr_t first_record = base_align_up(entries + units * sizeof(uintptr_t), 2 * CACHE_LINE);
+    const uintptr_t first_record =
+        base_align_up(entries + units * sizeof(uintptr_t), 2 * CACHE_LINE);
     const uintptr_t first_chunk =
         base_align_up(first_record + records * sizeof(malloc_huge), 2 * CACHE_LINE);
-    const uintptr_t first_unit = base_align_up(first_chunk + chunks * sizeof(malloc_chunk), UNIT_SIZE);
+    const uintptr_t first_unit =
+        base_align_up(first_chunk + chunks * sizeof(malloc_chunk), UNIT_SIZE);
     const uintptr_t end = (uintptr_t)start + size;
     if (first_unit + UNIT_SIZE > end) {
         return NULL;

@@ -52,7 +52,8 @@ bool map_reserve(uintptr_t start, size_t size)
         }
         os_lock_take(&map_lock);
         if (atomic_load_explicit(&root[index], memory_order_relaxed) == NULL) {
-            map_leaf *fresh = os_pages_map(base_align_up(sizeof(map_leaf), os_page_size()), os_page_size());
+            map_leaf *fresh =
+                os_pages_map(base_align_up(sizeof(map_leaf), os_page_size()), os_page_size());
             atomic_store_explicit(&root[index], fresh, memory_order_release);
         }
         os_lock_release(&map_lock);

@@ -164,7 +164,8 @@ static void unlink_run(malloc_chunk *chunk)
 
 static void link_run(malloc_chunk *chunk)
 {
-    struct malloc_chunk **first = &chunk->pages->runs[chunk->shelf][base_log2_floor(chunk->longest)];
+    struct malloc_chunk **first =
+        &chunk->pages->runs[chunk->shelf][base_log2_floor(chunk->longest)];
     chunk->previous_run = NULL;
     chunk->next_run = *first;
     if (chunk->next_run != NULL) {
@@ -217,7 +218,8 @@ static void add_dirty(page_heap *pages, size_t size)
 static void take_pages(malloc_chunk *chunk, unsigned start, unsigned count)
 {
     bits_clear(chunk->free, start, count);
-    add_dirty(chunk->pages, (size_t)0 - (bits_count(chunk->dirty, start, count) * grain_size(chunk)));
+    add_dirty(chunk->pages,
+              (size_t)0 - (bits_count(chunk->dirty, start, count) * grain_size(chunk)));
     refresh(chunk, start, count);
 }
 
@@ -265,7 +267,8 @@ static malloc_huge *take_record(page_heap *pages)
     if (record != NULL) {
         pages->spare_huge = record->next;
         /* Until now the map remembered the freed block, so that a second free could be told from nonsense. */
-        if (record->start != 0 && get_entry(pages, record->start) == ((uintptr_t)record | MAP_HUGE)) {
+        if (record->start != 0 &&
+            get_entry(pages, record->start) == ((uintptr_t)record | MAP_HUGE)) {
             set_entry(pages, record->start, 0);
         }
     } else {
@@ -470,8 +473,10 @@ static bool within_limit(const page_heap *pages, size_t size)
 static size_t excess(const page_heap *pages)
 {
     const size_t most = pages->peak_footprint + pages->peak_footprint / 4 + SLACK_BYTES;
-    const size_t held = pages->footprint + atomic_load_explicit(&pages->dirty, memory_order_relaxed);
-    return pages->confined.start == NULL && malloc_conf.decay_ms >= 0 && held > most ? held - most : 0;
+    const size_t held =
+        pages->footprint + atomic_load_explicit(&pages->dirty, memory_order_relaxed);
+    return pages->confined.start == NULL && malloc_conf.decay_ms >= 0 && held > most ? held - most
+                                                                                     : 0;
 }
 
 /* ---- units ---- */
@@ -599,7 +604,8 @@ static malloc_chunk *find_run(page_heap *pages, chunk_shelf shelf, unsigned coun
     return chunk != NULL && fit(chunk, count, align, found) ? chunk : NULL;
 }
 
-static void *take_run(page_heap *pages, chunk_shelf shelf, size_t size, size_t alignment, bool *clean)
+static void *take_run(page_heap *pages, chunk_shelf shelf, size_t size, size_t alignment,
+                      bool *clean)
 {
     const size_t grain = shelf == SHELF_PAGES ? os_page_size() : UNIT_SIZE;
     const unsigned count = (unsigned)((size + grain - 1) / grain);
@@ -1049,7 +1055,8 @@ void page_heap_visit(page_heap *pages, page_heap_visitor *visit, void *context)
     }
 }
 
-void page_heap_visit_spans(page_heap *pages, void (*visit)(void *context, malloc_span *span), void *context)
+void page_heap_visit_spans(page_heap *pages, void (*visit)(void *context, malloc_span *span),
+                           void *context)
 {
     for (malloc_chunk *chunk = pages->all; chunk != NULL; chunk = chunk->next_all) {
         for (unsigned unit = 0; chunk->shelf == SHELF_PAGES && unit < unit_count(chunk); unit++) {

@@ -131,8 +131,8 @@ static void put_json(const sink *out, const tarn_malloc_stats *stats)
         const tarn_malloc_class_stats *entry = &stats->classes[index];
         if (entry->spans != 0) {
             put(out, "%s{\"slot_size\":%zu,\"live\":%llu,\"spans\":%llu,\"waste\":%zu}", comma,
-                entry->slot_size, (unsigned long long)entry->live,
-                (unsigned long long)entry->spans, entry->waste);
+                entry->slot_size, (unsigned long long)entry->live, (unsigned long long)entry->spans,
+                entry->waste);
             comma = ",";
         }
     }
@@ -148,8 +148,8 @@ static void put_xml(const sink *out, const tarn_malloc_stats *stats)
         const tarn_malloc_class_stats *entry = &stats->classes[index];
         if (entry->spans != 0) {
             put(out, "<size to=\"%zu\" live=\"%llu\" spans=\"%llu\" waste=\"%zu\"/>\n",
-                entry->slot_size, (unsigned long long)entry->live,
-                (unsigned long long)entry->spans, entry->waste);
+                entry->slot_size, (unsigned long long)entry->live, (unsigned long long)entry->spans,
+                entry->waste);
         }
     }
     put(out, "</sizes>\n");
