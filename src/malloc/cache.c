@@ -254,6 +254,7 @@ static void *take_plain(malloc_heap *heap, unsigned class_index)
         return NULL;
     }
     span_set_head(span, link);
+    atomic_signal_fence(memory_order_release); /* as in malloc_fast */
     *slot = 0;
     return slot;
 }
@@ -327,6 +328,8 @@ static void cut(malloc_span *span, unsigned class_index)
     span->touched = 0;
     __atomic_store_n(&span->bound, 0, __ATOMIC_RELAXED);
     span->purged = 0;
+    span->pending = NULL;
+    span->pending_count = 0;
     (void)extend(span, 0, MARK_NEVER);
 }
 
@@ -587,9 +590,9 @@ static void give_last(malloc_heap *heap, malloc_span *span, uint64_t *slot)
     }
 }
 
-void heap_give(malloc_heap *heap, malloc_span *span, void *block)
+void heap_give(malloc_heap *heap, malloc_span *span, void *given)
 {
-    uint64_t *slot = block;
+    uint64_t *slot = given;
     if (span->state == SPAN_FULL) {
         give_first(heap, span, slot);
         if (span->pending != NULL && heap->kind == HEAP_THREAD) {
@@ -629,11 +632,14 @@ void heap_give_own(malloc_heap *heap, malloc_span *span, void *slot)
         show_own(heap, span);
         heap_check_free(heap, span, slot);
         *(uint64_t *)slot = head;
+        atomic_signal_fence(memory_order_release); /* as in free_fast */
         span_set_head(span, span_word(span, (head >> LABEL_SHIFT) - 2, (uintptr_t)slot));
         return;
     }
     heap_check_free(heap, span, slot);
     os_lock_take(&heap->lock);
+    TARN_CHECK(span->state != SPAN_SPARE && span->state != SPAN_DRAINED, "double free",
+               heap->interface.name, slot);
     heap_give(heap, span, slot);
     os_lock_release(&heap->lock);
 }
@@ -652,29 +658,57 @@ static bool looks_free(const malloc_span *span, const uint64_t *block)
     return tag == (span_tag(span) ^ END_FLIP) && (word & (UNIT_SIZE - 1)) == 0;
 }
 
-void heap_check_free(const malloc_heap *heap, const malloc_span *span, const void *slot)
+/* True if the slot is on the span's list or in a pending parcel; the owner stands still. */
+static bool list_has(malloc_span *span, const void *slot)
 {
-    if (looks_free(span, slot)) {
+    uint64_t word = span_head(span);
+    const parcel *next = span->pending;
+    for (unsigned count = 0; count <= 2u * span->slot_count; count++) {
+        if (span->state == SPAN_FULL && count == 0) {
+            word = span_end_word(span, 0);
+        }
+        if ((uint32_t)(word >> TAG_SHIFT) != span_tag(span)) {
+            if (next == NULL) {
+                return false;
+            }
+            word = span_word(span, 0, (uintptr_t)next);
+            next = next->next;
+        }
+        const uint64_t *here = word_at(span, word);
+        if (here == slot) {
+            return true;
+        }
+        word = *here;
+    }
+    return true; /* a ring: something was freed twice */
+}
+
+void heap_check_free(const malloc_heap *heap, malloc_span *span, const void *slot)
+{
+    /* A thread's spans have tags that no pointer looks like; others' may stand anywhere, and wait for proof. */
+    if (looks_free(span, slot) && (heap->kind == HEAP_THREAD || list_has(span, slot))) {
         base_fatal("double free", heap->interface.name, slot);
     }
 }
 
+static void send_one(malloc_span *span, void *slot);
+
 void heap_give_locked(malloc_heap *owner, malloc_span *span, void *slot)
 {
-    heap_check_free(owner, span, slot);
     if (!os_lock_try(&owner->lock)) {
-        heap_send(NULL, span, slot);
+        send_one(span, slot);
         return;
     }
     heap_collect(owner);
     /* It may have been adopted since the caller looked; not any more while the lock is held. */
     const bool is_here = atomic_load_explicit(&span->owner, memory_order_acquire) == owner;
     if (is_here) {
+        heap_check_free(owner, span, slot);
         heap_give(owner, span, slot);
     }
     os_lock_release(&owner->lock);
     if (!is_here) {
-        heap_send(NULL, span, slot);
+        send_one(span, slot);
     }
 }
 
@@ -690,33 +724,42 @@ static void post(malloc_span *span, parcel *sent)
                                                     memory_order_relaxed));
 }
 
-static void send_box(parcel_box *box)
+/* Sends a slot by itself. */
+static void send_one(malloc_span *span, void *slot)
 {
-    malloc_span *span = box->span;
+    parcel *sent = slot;
+    sent->link = span_end_word(span, parcel_base(span));
+    post(span, sent);
+}
+
+/* Sends what is in the box, which is of `span`. */
+static void send_box(parcel_box *box, malloc_span *span)
+{
     box->span = NULL;
     post(span, (parcel *)word_at(span, box->head));
 }
 
 void heap_send(malloc_heap *self, malloc_span *span, void *slot)
 {
-    parcel_box single = {.span = NULL};
-    parcel_box *box = self != NULL ? &self->boxes[span->unit % PARCEL_BOXES] : &single;
-    if (box->span != span) {
-        if (box->span != NULL) {
-            send_box(box);
-        }
-        box->count = 0;
-        box->head = span_end_word(span, parcel_base(span));
+    if (self == NULL) {
+        send_one(span, slot);
+        return;
     }
-    *(uint64_t *)slot = box->head;
-    box->head = span_word(span, (box->head >> LABEL_SHIFT) - 2, (uintptr_t)slot);
-    box->count++;
-    /* Last: the child of a fork sends what it finds in the boxes of threads it does not have. */
+    parcel_box *box = &self->boxes[span->unit % PARCEL_BOXES];
+    const bool is_new = box->span != span;
+    if (is_new && box->span != NULL) {
+        send_box(box, box->span);
+    }
+    const uint64_t head = is_new ? span_end_word(span, parcel_base(span)) : box->head;
+    *(uint64_t *)slot = head;
+    /* In this order: the child of a fork sends what it finds in the boxes of threads that it does not have. */
+    atomic_signal_fence(memory_order_release);
+    box->head = span_word(span, (head >> LABEL_SHIFT) - 2, (uintptr_t)slot);
+    box->count = is_new ? 1 : box->count + 1;
     atomic_signal_fence(memory_order_release);
     box->span = span;
-    if (self == NULL || box->count >= PARCEL_SLOTS ||
-        box->count * span->slot_size >= PARCEL_BYTES) {
-        send_box(box);
+    if (box->count >= PARCEL_SLOTS || box->count * span->slot_size >= PARCEL_BYTES) {
+        send_box(box, span);
     }
 }
 
@@ -724,7 +767,7 @@ void heap_send_all(malloc_heap *self)
 {
     for (unsigned index = 0; index < PARCEL_BOXES; index++) {
         if (self->boxes[index].span != NULL) {
-            send_box(&self->boxes[index]);
+            send_box(&self->boxes[index], self->boxes[index].span);
         }
     }
 }
@@ -757,6 +800,10 @@ static void give_whole(malloc_heap *heap, malloc_span *span, bool is_owner)
         leave_full(heap, span);
     } else {
         leave_partial(heap, span);
+    }
+    if (heap->kind != HEAP_THREAD) {
+        release(heap, span);
+        return;
     }
     if (is_owner || is_hidden) {
         cut(span, span->class_index);

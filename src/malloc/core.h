@@ -41,6 +41,7 @@
 #define UNIT_PAGES 16    /* at most, likewise */
 #define PAGE_RUN_MAX ((size_t)1 << 20)  /* a longer run is made of units */
 #define UNIT_RUN_MAX ((size_t)32 << 20) /* a longer block is a mapping of its own */
+#define BLOCK_MAX ((size_t)1 << 46)     /* more than any address space has room for */
 #define WORTH_BYTES                                                                                \
     ((size_t)6 << 20) /* handed out at once: less is not worth a thread that gives it back */
 #define CACHE_LINE ((size_t)64)
@@ -48,7 +49,7 @@
 #define LABEL_SHIFT 48
 #define LABEL_STEP ((uint64_t)2 << LABEL_SHIFT)
 #define TAG_SHIFT 16
-#define END_FLIP ((uint32_t)0xffff0000)
+#define END_FLIP ((uint32_t)0x7fff0000)
 #define UNIT_NONE UINTPTR_MAX
 #define SINCE_PURGED UINT64_MAX /* `since` of a span whose free pages have gone back */
 #define MARK_NEVER (-8192)      /* a mark that no count of slots in use reaches */
@@ -149,8 +150,8 @@ struct malloc_heap {
     os_lock lock;
     malloc_span *current[CLASS_COUNT];
     span_queue partial[CLASS_COUNT];
-    malloc_span *reserve
-        [CLASS_COUNT]; /* a full span with slots never linked, for when no other has free ones */
+    /* A full span with slots never linked, for when no other has free ones. */
+    malloc_span *reserve[CLASS_COUNT];
     unsigned young_count;
     span_queue young; /* by the time that they became sparse */
     span_queue full;
@@ -260,6 +261,10 @@ void map_fork(bool before);
 
 /* `size` zeroed bytes at a cache line, for ever. NULL when the kernel refuses. Takes its own lock. */
 void *meta_take(size_t size);
+
+/* The same for books whose address is a tag: with bit 31 set, so that the tag, where it stands in a link, sets the bit
+ * that no pointer of a program has, wherever the kernel lets that be. */
+void *meta_take_tagged(size_t size);
 size_t meta_bytes(void);
 void meta_fork(bool before);
 
@@ -322,8 +327,7 @@ struct page_heap {
     size_t peak_footprint;
     size_t mapped; /* bytes held from the kernel */
     size_t peak_mapped;
-    _Atomic(bool) is_worth; /* once enough was handed out that giving back is worth a thread */
-    _Atomic(size_t) dirty;  /* bytes free and perhaps resident */
+    _Atomic(size_t) dirty; /* bytes free and perhaps resident */
     size_t large_bytes, huge_bytes;
     uint64_t large_count, huge_count;
     uint64_t purges;
@@ -392,7 +396,7 @@ void *heap_take(malloc_heap *heap, unsigned class_index);
 bool heap_has_slot(const malloc_heap *heap, unsigned class_index);
 
 /* Gives a slot of a span that the heap owns; under the lock. The slot has been checked. */
-void heap_give(malloc_heap *heap, malloc_span *span, void *slot);
+void heap_give(malloc_heap *heap, malloc_span *span, void *given);
 
 /* The same for a thread's own cache, without the lock, with the check for a double free. */
 void heap_give_own(malloc_heap *heap, malloc_span *span, void *slot);
@@ -401,7 +405,7 @@ void heap_give_own(malloc_heap *heap, malloc_span *span, void *slot);
 void heap_give_locked(malloc_heap *owner, malloc_span *span, void *slot);
 
 /* Ends in the fatal handler if the slot is free already. */
-void heap_check_free(const malloc_heap *heap, const malloc_span *span, const void *slot);
+void heap_check_free(const malloc_heap *heap, malloc_span *span, const void *slot);
 
 /* Frees slots that other threads sent; under the lock, for a thread's cache by its thread or when it has none. */
 void heap_collect(malloc_heap *heap);
@@ -511,9 +515,11 @@ void malloc_prepare(void);
 
 /* Called without locks after something was freed: wakes the helper when there is reason to, or does its work now and
  * then where there is none. Never makes a thread: libc frees under locks of its own that pthread_create takes. */
-void scavenger_notice(void);
+void scavenger_notice(page_heap *pages);
 /* The same after something was sent to another thread's cache. */
 void scavenger_notice_sent(const malloc_heap *owner);
+/* True once a page heap has handed out so much that giving back is worth a thread. */
+extern _Atomic(bool) scavenger_is_worth;
 /* Called without locks after memory was taken from a page heap: makes the helper once it is worth one. */
 void scavenger_prepare(void);
 /* Everything that can go back goes back now; returns bytes. */

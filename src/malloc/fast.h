@@ -68,6 +68,8 @@ static inline void *malloc_fast(size_t size)
         fast_word *const slot = (fast_word *)(span->base + head_offset(span));
         if (base_likely(slot_has_tag(slot, span))) {
             span_set_head(span, *slot);
+            /* A fork may catch the thread anywhere: the list is whole at each store. */
+            atomic_signal_fence(memory_order_release);
             /* A slot in use bears no tag, or freeing it would suspect a double free. */
             *slot = 0;
             return slot;
@@ -93,6 +95,7 @@ static inline void free_fast(void *block)
         *(fast_word *)block = head;
         if (base_likely(
                 !__builtin_sub_overflow(word_with_offset(head, address), span->step, &next))) {
+            atomic_signal_fence(memory_order_release);
             span_set_head(span, next);
             return;
         }

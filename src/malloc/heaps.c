@@ -102,6 +102,7 @@ static void *take_or_make_room(own_heap *own, size_t size, size_t alignment)
     if (block == NULL) {
         /* The heap's own empty spans stand in the way of others. */
         heap_release_unused(&own->heap);
+        (void)page_heap_purge(&own->pages, SIZE_MAX);
         block = take(own, size, alignment);
     }
     const size_t request = class_request(alignment, size);
@@ -156,6 +157,7 @@ static void *own_alloc(tarn_heap *interface, size_t size, size_t alignment)
     const bool crossing = block != NULL && passes_soft_limit(own);
     const size_t footprint = own->pages.footprint;
     os_lock_release(&own->heap.lock);
+    scavenger_prepare();
     if (crossing) {
         own->heap.options.on_soft_limit(own->heap.options.context, interface, footprint);
     }
@@ -177,7 +179,7 @@ static void own_free(tarn_heap *interface, void *block, size_t size)
     uncount_live(&own->heap, size);
     (void)passes_soft_limit(own);
     os_lock_release(&own->heap.lock);
-    scavenger_notice();
+    scavenger_notice(&own->pages);
 }
 
 static bool own_resize(tarn_heap *interface, void *block, size_t old_size, size_t new_size)
@@ -574,7 +576,7 @@ static size_t process_trim(tarn_heap *interface)
 static void process_stats(tarn_heap *interface, tarn_stats *stats)
 {
     (void)interface;
-    static _Thread_local tarn_malloc_stats all;
+    tarn_malloc_stats all;
     tarn_malloc_stats_get(&all, sizeof all);
     *stats = (tarn_stats){
         .live = all.small_live + all.large_live + all.huge_live,

@@ -68,7 +68,7 @@ static void *take_small_or_trim(unsigned class_index)
 
 static void *take_large(size_t size, size_t alignment, bool *clean)
 {
-    if (size > PTRDIFF_MAX || alignment > (size_t)1 << 46) {
+    if (size > BLOCK_MAX || alignment > BLOCK_MAX) {
         return out_of_memory();
     }
     void *block = page_heap_take(&process_pages, size, alignment, clean);
@@ -138,15 +138,15 @@ static void free_large(uintptr_t entry, void *block)
     if (entry == 0 || !page_heap_is_block(entry, (uintptr_t)block)) {
         malloc_misuse(entry, block);
     }
-    malloc_heap *heap = page_heap_of(entry)->heap;
+    page_heap *pages = page_heap_of(entry);
     const size_t size = page_heap_size(entry, (uintptr_t)block);
     if (!page_heap_give(entry, (uintptr_t)block)) {
         base_fatal("double free", POOL, block);
     }
-    if (heap != NULL) {
-        heaps_note_free(heap, size);
+    if (pages->heap != NULL) {
+        heaps_note_free(pages->heap, size);
     }
-    scavenger_notice();
+    scavenger_notice(pages);
 }
 
 /* The cache to send from. A thread that frees its first slots now may be about to end, past the point where it could
@@ -165,9 +165,10 @@ static void free_slot(malloc_span *span, void *block)
         base_fatal("not a block", POOL, block);
     }
     malloc_heap *owner = atomic_load_explicit(&span->owner, memory_order_acquire);
+    TARN_CHECK(owner != NULL, "not a block", POOL, block);
     if (owner == thread_self.heap) {
         heap_give_own(owner, span, block);
-        scavenger_notice();
+        scavenger_notice(owner->pages);
     } else if (owner->kind == HEAP_THREAD) {
         heap_check_free(owner, span, block);
         heap_send(sender(), span, block);
@@ -177,7 +178,7 @@ static void free_slot(malloc_span *span, void *block)
             heaps_note_free(owner, span->slot_size);
         }
         heap_give_locked(owner, span, block);
-        scavenger_notice();
+        scavenger_notice(owner->pages);
     }
 }
 
@@ -201,7 +202,7 @@ void free_marked(malloc_span *span, void *block)
     TARN_CHECK(span->state != SPAN_DRAINED, "double free", POOL, block);
     heap_give(heap, span, block);
     os_lock_release(&heap->lock);
-    scavenger_notice();
+    scavenger_notice(heap->pages);
 }
 
 void tarn_free(void *block)
@@ -287,7 +288,7 @@ void *tarn_realloc(void *block, size_t size)
         free_fast(block);
         return NULL;
     }
-    if (size > PTRDIFF_MAX) {
+    if (size > BLOCK_MAX) {
         return out_of_memory();
     }
     uintptr_t entry = 0;

@@ -364,7 +364,8 @@ static uintptr_t map_more(page_heap *pages, size_t size, size_t alignment)
         start = take_range(pages, size, alignment);
     } else {
         start = (uintptr_t)os_pages_map(size, alignment);
-        if (start != 0 && !map_reserve(start, size)) {
+        /* Of a mapping of its own only the first unit has an entry. */
+        if (start != 0 && !map_reserve(start, size < CHUNK_PAGES * UNIT_SIZE ? size : UNIT_SIZE)) {
             os_pages_unmap((void *)start, size);
             start = 0;
         }
@@ -395,7 +396,7 @@ static malloc_chunk *take_books(page_heap *pages)
         pages->spare_books = chunk->next_all;
         return chunk;
     }
-    return page_heap_meta(pages, sizeof *chunk);
+    return pages->confined.start == NULL ? meta_take_tagged(sizeof *chunk) : NULL;
 }
 
 /* A new chunk with at least `units` units, all free; NULL when there is no memory. */
@@ -456,7 +457,7 @@ static void add_footprint(page_heap *pages, size_t size)
     if (pages->footprint > pages->peak_footprint) {
         pages->peak_footprint = pages->footprint;
         if (pages->footprint >= WORTH_BYTES) {
-            atomic_store_explicit(&pages->is_worth, true, memory_order_relaxed);
+            atomic_store_explicit(&scavenger_is_worth, true, memory_order_relaxed);
         }
     }
 }
@@ -820,7 +821,6 @@ static bool resize_huge(page_heap *pages, malloc_huge *record, size_t size)
         const size_t more = size - record->size;
         if (!within_limit(pages, more) ||
             (pages->heap == NULL && pages->limit != 0 && pages->mapped + more > pages->limit) ||
-            !map_reserve(record->start, size) ||
             !os_pages_resize((void *)record->start, record->size, size)) {
             return false;
         }
@@ -874,19 +874,17 @@ static void *move_huge(page_heap *pages, malloc_huge *record, size_t size)
     if (pages->heap == NULL && pages->limit != 0 && pages->mapped + more > pages->limit) {
         return NULL;
     }
-    void *moved = os_pages_remap((void *)record->start, before, size, UNIT_SIZE);
+    void *moved = os_pages_map(size, UNIT_SIZE);
     if (moved == NULL) {
+        return NULL;
+    }
+    if (!map_reserve((uintptr_t)moved, UNIT_SIZE) ||
+        !os_pages_move_to((void *)record->start, before, moved, size)) {
+        os_pages_unmap(moved, size);
         return NULL;
     }
     set_entry(pages, record->start, 0);
     record->start = (uintptr_t)moved;
-    if (!map_reserve(record->start, size)) {
-        /* No books for the new place: the pages go back to where they were. That range is free, and so are its books. */
-        moved = os_pages_remap(moved, size, before, UNIT_SIZE);
-        record->start = (uintptr_t)moved;
-        set_entry(pages, record->start, (uintptr_t)record | MAP_HUGE);
-        return NULL;
-    }
     record->size = size;
     set_entry(pages, record->start, (uintptr_t)record | MAP_HUGE);
     pages->mapped += more;
@@ -1016,18 +1014,17 @@ static size_t purge_chunk(malloc_chunk *chunk, bool all)
 size_t page_heap_purge(page_heap *pages, size_t want)
 {
     const bool all = want > 0;
-    if (pages->confined.start != NULL) {
-        return 0;
-    }
     size_t given = 0;
     os_lock_take(&pages->purge_lock);
     os_lock_take(&pages->lock);
     for (malloc_chunk *chunk = pages->all, *next = NULL; chunk != NULL && (!all || given < want);
          chunk = next) {
-        given += purge_chunk(chunk, all);
+        /* Confined memory stays as it is, but what is free is free for any use. */
+        given += pages->confined.start == NULL ? purge_chunk(chunk, all) : 0;
         next = chunk->next_all;
         const bool is_unused = bits_count(chunk->free, 0, chunk->grain_count) == chunk->grain_count;
-        const bool is_clean = bits_count(chunk->dirty, 0, chunk->grain_count) == 0;
+        const bool is_clean =
+            pages->confined.start != NULL || bits_count(chunk->dirty, 0, chunk->grain_count) == 0;
         if (is_unused && is_clean && (next != NULL || chunk->previous_all != NULL || all)) {
             drop_chunk(chunk);
         }
@@ -1084,6 +1081,7 @@ void page_heap_reset(page_heap *pages)
         for (unsigned unit = 0; chunk->shelf == SHELF_PAGES && unit < unit_count(chunk); unit++) {
             chunk->spans[unit].unit = UNIT_NONE;
             chunk->spans[unit].state = SPAN_FREE;
+            chunk->spans[unit].is_young = false;
         }
         unsigned start = 0;
         while (start < chunk->grain_count) {

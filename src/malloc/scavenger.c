@@ -24,6 +24,7 @@
 
 typedef enum helper_state { HELPER_NONE, HELPER_RUNS, HELPER_SLEEPS, HELPER_FAILED } helper_state;
 
+_Atomic(bool) scavenger_is_worth;
 static _Atomic(uint32_t) helper; /* helper_state; the helper sleeps on it */
 static os_lock helper_lock;
 static _Atomic(uint64_t) last_look; /* os_clock_ms; for who looks without the helper */
@@ -147,16 +148,16 @@ static bool has_sparse_work(void)
     return central_has_work() || (thread_self.heap != NULL && heap_has_work(thread_self.heap));
 }
 
-void scavenger_notice(void)
+void scavenger_notice(page_heap *pages)
 {
-    const size_t dirty = atomic_load_explicit(&process_pages.dirty, memory_order_relaxed);
+    const size_t dirty = atomic_load_explicit(&pages->dirty, memory_order_relaxed);
     const uint32_t state = atomic_load_explicit(&helper, memory_order_relaxed);
     if (state == HELPER_RUNS || malloc_conf.decay_ms < 0) {
         return;
     }
     if (malloc_conf.decay_ms == 0) {
         if (dirty != 0) {
-            (void)page_heap_purge(&process_pages, SIZE_MAX);
+            (void)page_heap_purge(pages, SIZE_MAX);
         }
     } else if (state == HELPER_SLEEPS) {
         if (dirty >= WAKE_BYTES || has_sparse_work()) {
@@ -178,7 +179,7 @@ void scavenger_notice_sent(const malloc_heap *owner)
 
 void scavenger_prepare(void)
 {
-    if (base_unlikely(atomic_load_explicit(&process_pages.is_worth, memory_order_relaxed)) &&
+    if (base_unlikely(atomic_load_explicit(&scavenger_is_worth, memory_order_relaxed)) &&
         atomic_load_explicit(&helper, memory_order_relaxed) == HELPER_NONE &&
         malloc_conf.background && malloc_conf.decay_ms > 0) {
         start_helper();

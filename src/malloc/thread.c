@@ -63,7 +63,7 @@ static void thread_end(void *value)
     os_lock_take(&idle_lock);
     put_idle(heap);
     os_lock_release(&idle_lock);
-    scavenger_notice();
+    scavenger_notice(&process_pages);
 }
 
 static malloc_heap *make_heap(void)

@@ -78,6 +78,11 @@ void *os_pages_map(size_t size, size_t alignment)
     return start + before;
 }
 
+void *os_pages_map_near(uintptr_t hint, size_t size)
+{
+    return map_anywhere((void *)hint, size, 0);
+}
+
 bool os_pages_purge(void *start, size_t size)
 {
     const int saved = errno;
@@ -107,34 +112,37 @@ void *os_pages_remap(void *start, size_t old_size, size_t new_size, size_t align
     if (os_pages_resize(start, old_size, new_size)) {
         return start;
     }
-    const int saved = errno;
     void *target = os_pages_map(new_size, alignment);
-    void *moved = NULL;
-    if (target != NULL) {
-        moved = mremap(start, old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, target);
-        if (moved == MAP_FAILED) {
-            /* Some kernels have unmapped the target by now, and it may be another thread's already: at worst address
-             * space is lost. */
-            moved = NULL;
-        }
+    if (target != NULL && !os_pages_move_to(start, old_size, target, new_size)) {
+        os_pages_unmap(target, new_size);
+        target = NULL;
     }
-    errno = saved;
-    return moved;
+    return target;
 }
 
-bool os_pages_move(void *from, void *to, size_t size)
+/* Kernels before 6.12 unmap the target before they find that they cannot move: it is mapped again. */
+static bool move_onto(void *from, size_t old_size, void *to, size_t new_size, int flags)
 {
     const int saved = errno;
-    /* The flag keeps the old place mapped, but came with Linux 5.7. */
-    const bool done = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-                             to) != MAP_FAILED;
-    /* Kernels before 6.12 unmap the target before they find that they cannot move. */
-    if (!done && mmap(to, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-                      0) == MAP_FAILED) {
+    const bool done =
+        mremap(from, old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED | flags, to) != MAP_FAILED;
+    if (!done && mmap(to, new_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+                      -1, 0) == MAP_FAILED) {
         base_fatal("lost pages in a failed mremap", NULL, to);
     }
     errno = saved;
     return done;
+}
+
+bool os_pages_move_to(void *from, size_t old_size, void *to, size_t new_size)
+{
+    return move_onto(from, old_size, to, new_size, 0);
+}
+
+bool os_pages_move(void *from, void *to, size_t size)
+{
+    /* The flag keeps the old place mapped, but came with Linux 5.7. */
+    return move_onto(from, size, to, size, MREMAP_DONTUNMAP);
 }
 
 uint64_t os_clock_ms(void)

@@ -19,6 +19,9 @@ size_t os_page_size(void);
  * two, at least the page size). NULL when the kernel refuses. */
 void *os_pages_map(size_t size, size_t alignment);
 
+/* The same at `hint` when that is free, else anywhere. */
+void *os_pages_map_near(uintptr_t hint, size_t size);
+
 /* Unmaps whole pages. */
 void os_pages_unmap(void *start, size_t size);
 
@@ -36,6 +39,10 @@ void *os_pages_remap(void *start, size_t old_size, size_t new_size, size_t align
 /* Moves the pages of `from` to `to`, of the same size and mapped as well; `from` stays mapped and reads as zero. False
  * with nothing changed when the kernel refuses. */
 bool os_pages_move(void *from, void *to, size_t size);
+
+/* Moves a mapping onto another of `new_size` bytes, which it replaces. False when the kernel refuses: then `to` is mapped,
+ * and `from` as it was. */
+bool os_pages_move_to(void *from, size_t old_size, void *to, size_t new_size);
 
 /* Resizes a mapping where it stands; false with nothing changed when there is no room. */
 bool os_pages_resize(void *start, size_t old_size, size_t new_size);
