@@ -518,6 +518,8 @@ void malloc_prepare(void);
 void scavenger_notice(page_heap *pages);
 /* The same after something was sent to another thread's cache. */
 void scavenger_notice_sent(const malloc_heap *owner);
+/* Called when the last thread that had a cache ends: the helper ends too, so that the process can. */
+void scavenger_end(void);
 /* True once a page heap has handed out so much that giving back is worth a thread. */
 extern _Atomic(bool) scavenger_is_worth;
 /* Called without locks after memory was taken from a page heap: makes the helper once it is worth one. */

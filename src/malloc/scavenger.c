@@ -11,7 +11,8 @@
  * The scavenger: a helper thread that is made when the process first holds enough to be worth one, by a call that
  * takes memory. It sleeps until frees have left enough to give back; then it looks at caches four times in every
  * decay period and at pages twice, and a page goes back at the second look that finds it free. When looks
- * find nothing left to do it sleeps again.
+ * find nothing left to do it sleeps again. It ends when no thread is left that ever allocated: a process whose main
+ * thread called pthread_exit ends with its last thread, and must not wait for this one.
  *
  * With background:0, or where no thread can be made, frees themselves look at the clock.
  */
@@ -22,7 +23,13 @@
 #define BLIND_BYTES ((size_t)64 << 10) /* dirty bytes worth a look at the clock */
 #define IDLE_LOOKS 4                   /* in a row without work before the helper sleeps */
 
-typedef enum helper_state { HELPER_NONE, HELPER_RUNS, HELPER_SLEEPS, HELPER_FAILED } helper_state;
+typedef enum helper_state {
+    HELPER_NONE,
+    HELPER_RUNS,
+    HELPER_SLEEPS,
+    HELPER_ENDS, /* it was told to, and will */
+    HELPER_FAILED
+} helper_state;
 
 _Atomic(bool) scavenger_is_worth;
 static _Atomic(uint32_t) helper; /* helper_state; the helper sleeps on it */
@@ -78,29 +85,46 @@ static void wake_helper(void)
     }
 }
 
+static void sleep_for_work(void)
+{
+    uint32_t expected = HELPER_RUNS;
+    if (!atomic_compare_exchange_strong(&helper, &expected, HELPER_SLEEPS)) {
+        return;
+    }
+    /* What came before that found a helper that runs. */
+    if (has_work()) {
+        wake_helper();
+    }
+    while (atomic_load(&helper) == HELPER_SLEEPS) {
+        os_wait(&helper, HELPER_SLEEPS, UINT64_MAX);
+    }
+}
+
 static void *helper_main(void *unused)
 {
     (void)unused;
     unsigned idle = 0;
-    for (;;) {
-        if (idle < IDLE_LOOKS) {
-            os_wait(&never, 0, tick_ms());
-        } else {
-            atomic_store(&helper, HELPER_SLEEPS);
-            /* What came before the store found a helper that runs. */
-            if (has_work()) {
-                wake_helper();
-            }
-            while (atomic_load(&helper) == HELPER_SLEEPS) {
-                os_wait(&helper, HELPER_SLEEPS, UINT64_MAX);
-            }
+    while (atomic_load(&helper) != HELPER_ENDS) {
+        if (idle == IDLE_LOOKS) {
+            sleep_for_work();
             idle = 0;
-            continue;
+        } else {
+            os_wait(&never, 0, tick_ms());
+            look();
+            idle = has_work() ? 0 : idle + 1;
         }
-        look();
-        idle = has_work() ? 0 : idle + 1;
     }
+    atomic_store(&helper, HELPER_NONE);
     return NULL;
+}
+
+void scavenger_end(void)
+{
+    uint32_t state = atomic_load(&helper);
+    while ((state == HELPER_RUNS || state == HELPER_SLEEPS) &&
+           !atomic_compare_exchange_weak(&helper, &state, HELPER_ENDS)) {
+    }
+    os_wake(&helper, 1);
 }
 
 static void start_helper(void)

@@ -62,8 +62,13 @@ static void thread_end(void *value)
     leave_tables();
     os_lock_take(&idle_lock);
     put_idle(heap);
+    const bool is_last = heaps_in_use == 0;
     os_lock_release(&idle_lock);
-    scavenger_notice(&process_pages);
+    if (is_last) {
+        scavenger_end();
+    } else {
+        scavenger_notice(&process_pages);
+    }
 }
 
 static malloc_heap *make_heap(void)

@@ -98,7 +98,8 @@ static void large_and_huge_blocks_are_counted(void **state)
     assert_int_equal(during.huge_blocks, before.huge_blocks + 1);
     assert_in_range(during.large_live - before.large_live, 100000, 100000 + 65536);
     assert_in_range(during.huge_live - before.huge_live, 300 * MIB, 304 * MIB);
-    assert_true(during.mapped >= before.mapped + 300 * MIB);
+    /* Free chunks may go back meanwhile: what is live bounds what is mapped, not the other way round. */
+    assert_true(during.mapped >= during.huge_live + during.large_live);
     tarn_free(large);
     tarn_free(huge);
     const tarn_malloc_stats after = take();
