@@ -26,7 +26,9 @@
 
 #define LINK_BYTES                                                                                 \
     4096 /* slots are linked so many bytes ahead, so that a span touches pages as it needs them */
-#define IDLE_TURNS 32   /* turns after which an empty current span may serve another class */
+#define IDLE_TURNS 32 /* turns after which an empty current span may serve another class */
+#define EMPTIES_MAX                                                                                \
+    16 /* times that a current span reports to be empty before it is relinked to stop that */
 #define YOUNG_MAX 32    /* sparse spans that a thread keeps in its table, whatever their age */
 #define SPARSE_AGE_MS 4 /* before a sparse span is taken from its thread's table */
 
@@ -440,7 +442,7 @@ static void *take_locked(malloc_heap *heap, unsigned class_index)
         (void)extend(span, (int32_t)span_used(span), MARK_NEVER);
     }
     span->state = SPAN_CURRENT;
-    span->was_empty = false;
+    span->empties = 0;
     span->turn = ++heap->turns;
     show_own(heap, span);
     set_current(heap, class_index, span);
@@ -581,10 +583,10 @@ static void give_last(malloc_heap *heap, malloc_span *span, uint64_t *slot)
     if (span->state != SPAN_CURRENT) {
         leave_partial(heap, span);
         spare(heap, span, slot);
-    } else if (span->was_empty) {
+    } else if (span->empties == EMPTIES_MAX) {
         reset_current(heap, span);
     } else {
-        span->was_empty = true;
+        span->empties++;
         span->turn = heap->turns;
         span_set_head(span, span_word(span, LABEL_EMPTY, (uintptr_t)slot));
     }

@@ -108,7 +108,7 @@ typedef struct malloc_span {
     uint8_t class_index;
     uint8_t state; /* span_state */
     bool is_young; /* sparse by count, but not for long enough: its thread still has it to itself */
-    bool was_empty; /* once already since it became current */
+    uint8_t empties; /* times that it became empty since it became current, a count */
 } malloc_span;
 
 /* Slots of one span that another thread frees travel to their owner together, linked as on the span's list, through
