@@ -24,11 +24,11 @@
  * Invariant: a current span's list is never empty, so that the fast path has one way to fail.
  */
 
-#define LINK_BYTES                                                                                 \
-    4096 /* slots are linked so many bytes ahead, so that a span touches pages as it needs them */
+/* Slots are linked so many bytes ahead, so that a span touches pages as it needs them. */
+#define LINK_BYTES 4096
 #define IDLE_TURNS 32 /* turns after which an empty current span may serve another class */
-#define EMPTIES_MAX                                                                                \
-    16 /* times that a current span reports to be empty before it is relinked to stop that */
+/* Times that a current span reports to be empty before it is relinked to stop that. */
+#define EMPTIES_MAX 16
 #define YOUNG_MAX 32    /* sparse spans that a thread keeps in its table, whatever their age */
 #define SPARSE_AGE_MS 4 /* before a sparse span is taken from its thread's table */
 

@@ -2,9 +2,8 @@
 #include "malloc/core.h"
 
 /*
- * Central: spans that no thread owns. They come from threads that ended, and from threads that hold a span which has
- * been nearly empty for a while; any thread adopts them before it asks the page heap for a new one. What central
- * has had for some time loses its wholly free pages to the kernel.
+ * Central: spans that no thread owns. They come from threads that ended, and any thread adopts them before it asks the
+ * page heap for a new one. What central has had for some time loses its wholly free pages to the kernel.
  *
  * Invariant, under the lock: a span in a queue has a free slot, linked or on a page given back.
  */

@@ -317,7 +317,6 @@ struct page_heap {
     size_t run_max
         [SHELF_COUNT];    /* bytes of the longest run; blocks past both are mappings of their own */
     tarn_memory confined; /* when start is not NULL: the only memory there is */
-    size_t confined_used; /* bytes of it taken for books */
     uintptr_t *entries;   /* confined: what map_get would say, for each unit of it */
     uintptr_t first_unit; /* confined: address of the first unit */
     size_t confined_units;    /* confined: a count */
@@ -370,9 +369,6 @@ void page_heap_visit(page_heap *pages, page_heap_visitor *visit, void *context);
 void page_heap_reset(page_heap *pages);
 /* The entry of a block of a confined page heap, which the map does not know. */
 uintptr_t page_heap_find(page_heap *pages, uintptr_t address);
-
-/* Memory for the books of a confined heap, from its own memory. */
-void *page_heap_meta(page_heap *pages, size_t size);
 
 void page_heap_fork(page_heap *pages, bool before);
 

@@ -420,7 +420,6 @@ static own_heap *make_confined(const tarn_malloc_options *options)
     init(own, options);
     page_heap *pages = &own->pages;
     pages->confined = options->memory;
-    pages->confined_used = first_unit - (uintptr_t)start;
     pages->entries = (uintptr_t *)entries;
     pages->first_unit = first_unit;
     pages->confined_units = (end - first_unit) / UNIT_SIZE;

@@ -58,7 +58,7 @@ static void *take_small_or_trim(unsigned class_index)
 {
     void *slot = take_small(class_index);
     if (slot == NULL) {
-        /* Slots and pages may wait elsewhere: with central, in caches of ended threads, as cached mappings. */
+        /* Slots and pages may wait elsewhere: with central, in caches of ended threads, dirty. */
         (void)scavenger_trim();
         slot = take_small(class_index);
     }

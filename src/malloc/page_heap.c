@@ -14,7 +14,7 @@
  * runs from the high end of the tightest fit, so that the two kinds meet late. What is free and dirty goes
  * back to the kernel when it has been so for two ticks of the scavenger.
  *
- * Blocks past LARGE_MAX are mappings of their own; a few freed ones are kept for as long as dirty pages are.
+ * Blocks past UNIT_RUN_MAX are mappings of their own, unmapped as soon as they are freed.
  *
  * Invariant, under the lock: a page is in exactly one of: free, a live run, a span's unit, the hands of a purge.
  */
@@ -252,15 +252,6 @@ static uintptr_t get_entry(page_heap *pages, uintptr_t address)
     return pages->confined.start != NULL ? page_heap_find(pages, address) : map_get(address);
 }
 
-void *page_heap_meta(page_heap *pages, size_t size)
-{
-    if (pages->confined.start == NULL) {
-        return meta_take(size);
-    }
-    /* Books of a confined heap are laid out when it is made; what comes later is a record of a range. */
-    return NULL;
-}
-
 static malloc_huge *take_record(page_heap *pages)
 {
     malloc_huge *record = pages->spare_huge;
@@ -272,7 +263,8 @@ static malloc_huge *take_record(page_heap *pages)
             set_entry(pages, record->start, 0);
         }
     } else {
-        record = page_heap_meta(pages, sizeof *record);
+        /* A confined heap has all the records that it can need from the start. */
+        record = pages->confined.start == NULL ? meta_take(sizeof *record) : NULL;
     }
     if (record != NULL) {
         *record = (malloc_huge){.pages = pages};
