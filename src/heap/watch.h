@@ -14,6 +14,7 @@
  * the next owner's use for misuse.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -48,6 +49,18 @@
 #else
 #define HEAP_UNWATCHED
 #endif
+
+/* True where one of the tools is there to listen. */
+static inline bool heap_watch_is_on(void)
+{
+#if HEAP_WATCH_ASAN
+    return true;
+#elif HEAP_WATCH_VALGRIND
+    return RUNNING_ON_VALGRIND != 0;
+#else
+    return false;
+#endif
+}
 
 /* The bytes are nobody's to touch. */
 static inline void heap_watch_hide(const void *start, size_t size)
