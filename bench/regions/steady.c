@@ -85,18 +85,24 @@ static void *prepare(const bench_plan *plan, const bench_recording *recording, v
     return heap;
 }
 
+/* A function of its own, whose instructions can be counted apart from the rest of the program. */
+__attribute__((noinline)) static void run_steps(const bench_subject *subject, void *heap,
+                                                void **slots, const life_step *steps, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        take_step(subject, heap, slots, steps[i]);
+    }
+}
+
 /* Keeps the least time of each batch. */
 static void replay_batches(const bench_plan *plan, const bench_recording *recording, void **slots,
                            uint64_t *least)
 {
-    const bench_subject subject = plan->subject;
     void *const heap = prepare(plan, recording, slots);
     for (size_t from = recording->measured; from < recording->count; from += BATCH, least++) {
         const size_t to = from + BATCH < recording->count ? from + BATCH : recording->count;
         const uint64_t start = ticks_now();
-        for (size_t i = from; i < to; i++) {
-            take_step(&subject, heap, slots, recording->steps[i]);
-        }
+        run_steps(&plan->subject, heap, slots, recording->steps + from, to - from);
         const uint64_t took = ticks_now() - start;
         *least = *least == 0 || took < *least ? took : *least;
     }
@@ -175,15 +181,11 @@ void work_steady(const bench_plan *plan)
 
 void work_plain(const bench_plan *plan)
 {
-    bench_life life;
-    life_step step;
-    life_init(&life, &plan->subject, &plan->draw, plan->memory, plan->size, plan->alignment,
-              plan->seed);
-    life.target = target_of(plan);
-    life_fill(&life);
-    for (uint64_t i = 0; i < plan->ops; i++) {
-        life_go(&life, &step);
-    }
-    printf("failures %llu\n", (unsigned long long)life.failures);
-    life_deinit(&life);
+    const bench_recording recording = record(plan);
+    void **const slots = array_of(recording.slots, sizeof *slots);
+    void *const heap = prepare(plan, &recording, slots);
+    run_steps(&plan->subject, heap, slots, recording.steps + recording.measured, plan->ops);
+    printf("failures %llu\n", (unsigned long long)recording.failures);
+    free(slots);
+    free(recording.steps);
 }
