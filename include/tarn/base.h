@@ -35,7 +35,9 @@ typedef enum tarn_status {
     TARN_TOO_LARGE,    /* the size, or a sum or product on the way to it, passes PTRDIFF_MAX */
     TARN_BAD_LAYOUT,   /* a needed size is zero, or an alignment is no power of two */
     TARN_BAD_ARGUMENT, /* any other argument that the call's contract excludes */
-    TARN_UNSUPPORTED   /* this heap, or this machine, cannot do that */
+    TARN_UNSUPPORTED,  /* this heap, or this machine, cannot do that */
+    TARN_BAD_DATA,     /* what was to be read is damaged, or is of another kind or version */
+    TARN_IO_FAILED     /* the system could not read or write */
 } tarn_status;
 
 /* The status in a short English phrase, in static storage; never NULL. */

@@ -62,6 +62,7 @@ typedef bool tarn_visitor(void *context, void *block, size_t size);
  *   visit         calls the visitor for every live block; false if the visitor ended it early.
  *   reset         frees every block at once and returns true, or changes nothing and returns false.
  *   alloc_zeroed  as alloc, zeroed by a way cheaper than writing zeros (fresh pages of the kernel).
+ *   should_move   true if freeing the block and allocating it again would help to free pages.
  */
 typedef struct tarn_heap_ops {
     void *(*alloc)(tarn_heap *heap, size_t size, size_t alignment);
@@ -74,6 +75,7 @@ typedef struct tarn_heap_ops {
     bool (*visit)(tarn_heap *heap, tarn_visitor *visitor, void *context);
     bool (*reset)(tarn_heap *heap);
     void *(*alloc_zeroed)(tarn_heap *heap, size_t size, size_t alignment);
+    bool (*should_move)(tarn_heap *heap, void *block, size_t size);
 } tarn_heap_ops;
 
 /* A heap is this, first in the struct of whoever implements it. `name` is for messages and reports;
@@ -120,6 +122,11 @@ TARN_API bool tarn_heap_check(tarn_heap *heap, char *fault, size_t fault_size);
 /* Calls `visitor` for every live block, in the heap's own order. TARN_UNSUPPORTED where it
  * cannot. */
 TARN_API tarn_status tarn_heap_visit(tarn_heap *heap, tarn_visitor *visitor, void *context);
+
+/* A hint for programs that defragment by copying: true if freeing `block` and allocating as much again
+ * would probably get a place on fuller pages, and so help to empty the page it is on. False where
+ * the heap cannot tell. `size` is what was asked for last. Cost: the heap's own, small. */
+TARN_API bool tarn_heap_should_move(tarn_heap *heap, void *block, size_t size);
 
 /* Frees every block at once. TARN_UNSUPPORTED where the heap cannot; then nothing has changed. */
 TARN_API tarn_status tarn_heap_reset(tarn_heap *heap);

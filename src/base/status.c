@@ -18,6 +18,10 @@ const char *tarn_status_text(tarn_status status)
         return "an argument is not one that the call accepts";
     case TARN_UNSUPPORTED:
         return "this heap or this machine cannot do that";
+    case TARN_BAD_DATA:
+        return "the data is damaged or of another kind";
+    case TARN_IO_FAILED:
+        return "the system could not read or write";
     }
     return "not a status of Tarn";
 }

@@ -138,6 +138,12 @@ tarn_status tarn_heap_visit(tarn_heap *heap, tarn_visitor *visitor, void *contex
     return TARN_OK;
 }
 
+bool tarn_heap_should_move(tarn_heap *heap, void *block, size_t size)
+{
+    return block != NULL && heap->ops->should_move != NULL &&
+           heap->ops->should_move(heap, block, served_size(size));
+}
+
 tarn_status tarn_heap_reset(tarn_heap *heap)
 {
     return heap->ops->reset != NULL && heap->ops->reset(heap) ? TARN_OK : TARN_UNSUPPORTED;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -91,6 +92,14 @@ bool os_pages_purge(void *start, size_t size)
     return purged;
 }
 
+void os_pages_are_dense(void *start, size_t size)
+{
+    const int saved = errno;
+    /* Refused where the kernel has no large pages: then there is nothing to gain. */
+    (void)madvise(start, size, MADV_HUGEPAGE);
+    errno = saved;
+}
+
 bool os_pages_protect(void *start, size_t size, bool accessible)
 {
     const int saved = errno;
@@ -152,6 +161,13 @@ uint64_t os_clock_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint64_t os_clock_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 uint64_t os_random(void)
 {
     static _Atomic(uint64_t) calls;
@@ -187,25 +203,36 @@ void os_write(int descriptor, const char *text, size_t size)
     errno = saved;
 }
 
-void os_wait(_Atomic(uint32_t) *word, uint32_t expected, uint64_t milliseconds)
+static void wait_on(_Atomic(uint32_t) *word, int operation, uint32_t expected,
+                    uint64_t milliseconds)
 {
     const int saved = errno;
     const struct timespec span = {.tv_sec = (time_t)(milliseconds / 1000),
                                   .tv_nsec = (long)(milliseconds % 1000) * 1000000};
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected,
-            milliseconds == UINT64_MAX ? NULL : &span, NULL, 0);
+    syscall(SYS_futex, word, operation, expected, milliseconds == UINT64_MAX ? NULL : &span, NULL,
+            0);
     errno = saved;
+}
+
+static void wake_on(_Atomic(uint32_t) *word, int operation, int count)
+{
+    const int saved = errno;
+    syscall(SYS_futex, word, operation, count, NULL, NULL, 0);
+    errno = saved;
+}
+
+void os_wait(_Atomic(uint32_t) *word, uint32_t expected, uint64_t milliseconds)
+{
+    wait_on(word, FUTEX_WAIT_PRIVATE, expected, milliseconds);
 }
 
 void os_wake(_Atomic(uint32_t) *word, int count)
 {
-    const int saved = errno;
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
-    errno = saved;
+    wake_on(word, FUTEX_WAKE_PRIVATE, count);
 }
 
 /* The three-state lock of Drepper, "Futexes Are Tricky", section 6, with a short spin before the sleep. */
-void os_lock_slow(os_lock *lock)
+static void lock_slow(os_lock *lock, int wait_operation)
 {
     for (int spins = 0; spins < 100; spins++) {
         if (atomic_load_explicit(&lock->state, memory_order_relaxed) == 0 && os_lock_try(lock)) {
@@ -216,11 +243,159 @@ void os_lock_slow(os_lock *lock)
 #endif
     }
     while (atomic_exchange_explicit(&lock->state, 2, memory_order_acquire) != 0) {
-        os_wait(&lock->state, 2, UINT64_MAX);
+        wait_on(&lock->state, wait_operation, 2, UINT64_MAX);
     }
+}
+
+void os_lock_slow(os_lock *lock)
+{
+    lock_slow(lock, FUTEX_WAIT_PRIVATE);
 }
 
 void os_unlock_slow(os_lock *lock)
 {
     os_wake(&lock->state, 1);
+}
+
+void os_shared_lock_slow(os_lock *lock)
+{
+    lock_slow(lock, FUTEX_WAIT);
+}
+
+void os_shared_unlock_slow(os_lock *lock)
+{
+    wake_on(&lock->state, FUTEX_WAKE, 1);
+}
+
+/* ---- files ---- */
+
+static int open_file(const char *path, int flags, int *descriptor)
+{
+    const int saved = errno;
+    int error = 0;
+    do {
+        *descriptor = open(path, flags | O_CLOEXEC, S_IRUSR | S_IWUSR);
+        error = *descriptor >= 0 ? 0 : errno;
+    } while (error == EINTR);
+    errno = saved;
+    return error;
+}
+
+int os_file_open(const char *path, int *descriptor)
+{
+    return open_file(path, O_RDONLY, descriptor);
+}
+
+int os_file_create(const char *path, int *descriptor)
+{
+    return open_file(path, O_WRONLY | O_CREAT | O_EXCL, descriptor);
+}
+
+int os_file_read(int descriptor, void *bytes, size_t size, size_t *got)
+{
+    const int saved = errno;
+    int error = 0;
+    *got = 0;
+    while (*got < size && error == 0) {
+        const ssize_t count = read(descriptor, (char *)bytes + *got, size - *got);
+        if (count == 0) {
+            break;
+        }
+        if (count > 0) {
+            *got += (size_t)count;
+        } else if (errno != EINTR) {
+            error = errno;
+        }
+    }
+    errno = saved;
+    return error;
+}
+
+int os_file_write(int descriptor, const void *bytes, size_t size)
+{
+    const int saved = errno;
+    int error = 0;
+    for (size_t done = 0; done < size && error == 0;) {
+        const ssize_t count = write(descriptor, (const char *)bytes + done, size - done);
+        if (count > 0) {
+            done += (size_t)count;
+        } else if (count == 0) {
+            error = EIO;
+        } else if (errno != EINTR) {
+            error = errno;
+        }
+    }
+    errno = saved;
+    return error;
+}
+
+int os_file_sync(int descriptor)
+{
+    const int saved = errno;
+    /* What cannot be synchronised, such as a pipe, has no medium. */
+    const int error =
+        fsync(descriptor) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP ? 0 : errno;
+    errno = saved;
+    return error;
+}
+
+int os_file_close(int descriptor)
+{
+    const int saved = errno;
+    /* Linux has released the descriptor even when it says that it was interrupted. */
+    const int error = close(descriptor) == 0 || errno == EINTR ? 0 : errno;
+    errno = saved;
+    return error;
+}
+
+/* A rename is on the medium when the folder is. */
+static int sync_folder_of(const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    const size_t length = slash == NULL ? 0 : (size_t)(slash - path);
+    if (length >= sizeof folder) {
+        return ENAMETOOLONG;
+    }
+    if (slash == NULL) {
+        folder[0] = '.';
+        folder[1] = '\0';
+    } else {
+        memcpy(folder, path, length);
+        folder[length] = '\0';
+        if (length == 0) {
+            folder[0] = '/';
+            folder[1] = '\0';
+        }
+    }
+    int descriptor = -1;
+    int error = open_file(folder, O_RDONLY | O_DIRECTORY, &descriptor);
+    if (error != 0) {
+        return error;
+    }
+    error = os_file_sync(descriptor);
+    const int close_error = os_file_close(descriptor);
+    return error != 0 ? error : close_error;
+}
+
+int os_file_replace(const char *path, const char *with)
+{
+    const int saved = errno;
+    const int error = rename(with, path) == 0 ? 0 : errno;
+    errno = saved;
+    return error != 0 ? error : sync_folder_of(path);
+}
+
+int os_file_remove(const char *path)
+{
+    const int saved = errno;
+    const int error = unlink(path) == 0 ? 0 : errno;
+    errno = saved;
+    return error;
+}
+
+const char *os_error_text(int error)
+{
+    const char *text = strerrordesc_np(error);
+    return text != NULL ? text : "unknown error";
 }

@@ -29,6 +29,9 @@ void os_pages_unmap(void *start, size_t size);
  * False when the kernel refuses, for instance on locked memory: then the contents are as they were. */
 bool os_pages_purge(void *start, size_t size);
 
+/* Says that the pages are dense and will stay so: the kernel may back them by large pages. */
+void os_pages_are_dense(void *start, size_t size);
+
 /* Makes the pages inaccessible, or readable and writable again. */
 bool os_pages_protect(void *start, size_t size, bool accessible);
 
@@ -49,6 +52,9 @@ bool os_pages_resize(void *start, size_t old_size, size_t new_size);
 
 /* Milliseconds of a clock that never goes back; cheap and coarse. */
 uint64_t os_clock_ms(void);
+
+/* Microseconds of a clock that never goes back; exact, and free of system calls where the kernel lets it be. */
+uint64_t os_clock_us(void);
 
 /* 64 bits that an attacker cannot guess; works before main. */
 uint64_t os_random(void);
@@ -87,10 +93,53 @@ static inline void os_lock_release(os_lock *lock)
     }
 }
 
+/* The same for a lock in memory that several processes have mapped. */
+void os_shared_lock_slow(os_lock *lock);
+void os_shared_unlock_slow(os_lock *lock);
+
+static inline void os_shared_lock_take(os_lock *lock)
+{
+    if (!os_lock_try(lock)) {
+        os_shared_lock_slow(lock);
+    }
+}
+
+static inline void os_shared_lock_release(os_lock *lock)
+{
+    if (atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2) {
+        os_shared_unlock_slow(lock);
+    }
+}
+
 /* Sleeps while *word is `expected`, at most `milliseconds` (UINT64_MAX: for ever), and may wake for no reason. */
 void os_wait(_Atomic(uint32_t) *word, uint32_t expected, uint64_t milliseconds);
 
 /* Wakes who sleeps on the word. */
 void os_wake(_Atomic(uint32_t) *word, int count);
+
+/*
+ * Files. Descriptors are those of the process. What the system refuses comes back as its error number, 0 being success;
+ * os_error_text() has its English words.
+ */
+
+/* Opens a file to be read. */
+int os_file_open(const char *path, int *descriptor);
+
+/* Makes a new file, which nobody else may read, to be written; it is an error if the path exists. */
+int os_file_create(const char *path, int *descriptor);
+
+/* Reads until `size` bytes are there or the file ends; *got says how many there are. */
+int os_file_read(int descriptor, void *bytes, size_t size, size_t *got);
+int os_file_write(int descriptor, const void *bytes, size_t size);
+
+/* What was written is on the medium. */
+int os_file_sync(int descriptor);
+int os_file_close(int descriptor);
+
+/* Puts the file in the place of another, at once, and the change of the folder on the medium. */
+int os_file_replace(const char *path, const char *with);
+int os_file_remove(const char *path);
+
+const char *os_error_text(int error);
 
 #endif
