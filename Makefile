@@ -51,10 +51,11 @@ install: ## install under PREFIX (default /usr/local); DESTDIR is honoured
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
 
 .PHONY: bench
-bench: ## run the workloads on Tarn and on the other mallocs, side by side
+bench: ## run the workloads on Tarn and on the other mallocs, side by side, and the regions
 	@tools/setup bench
 	@$(MAKE) --no-print-directory all PRESET=bench
 	@bench/run --build build/bench
+	@bench/run-regions --build build/bench $(REGIONS)
 
 .PHONY: lint
 lint: ## clang-format, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck

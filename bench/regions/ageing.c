@@ -57,16 +57,33 @@ static double aged_load(const bench_plan *plan, bool is_watched)
             print_point(plan, &life, i);
         }
         life_go(&life, &step);
+        if (is_watched && life.failures != 0) {
+            print_point(plan, &life, i);
+        }
     }
     const double load = part_of(life.live, plan);
     life_deinit(&life);
     return load;
 }
 
+/* Bytes of range for each live one that are proven to suffice, for as many live bytes as the aged
+ * range could hold. */
+static void print_bound(const bench_plan *plan, double aged)
+{
+    const size_t live = (size_t)(aged * (double)plan->size);
+    const size_t largest = plan->draw.sizes[LIFE_QUANTILES - 1];
+    const size_t bound = plan->subject.bound != NULL ? plan->subject.bound(live, largest) : 0;
+    if (bound != 0 && bound != SIZE_MAX) {
+        printf("bound %.3f\n", (double)bound / (double)live);
+    }
+}
+
 void work_load(const bench_plan *plan)
 {
     const double fresh = fresh_load(plan);
-    printf("fresh %.4f\naged %.4f\n", fresh, aged_load(plan, false));
+    const double aged = aged_load(plan, false);
+    printf("fresh %.4f\naged %.4f\n", fresh, aged);
+    print_bound(plan, aged);
 }
 
 void work_curve(const bench_plan *plan)

@@ -20,6 +20,9 @@ typedef struct bench_subject {
     void (*free)(void *heap, void *block);
     size_t (*largest)(void *heap);    /* bytes of the largest free block; NULL: not told */
     size_t (*free_bytes)(void *heap); /* bytes that are in no block; NULL: not told */
+    /* Bytes of range that are proven to suffice for so many live ones, in blocks of at most `largest`;
+     * 0: not known. NULL: not told. */
+    size_t (*bound)(size_t live, size_t largest);
     bool is_offsets;
 } bench_subject;
 

@@ -101,6 +101,11 @@ static size_t free_bytes(void *heap)
     return sum;
 }
 
+static size_t bound(size_t live, size_t most)
+{
+    return tarn_region_bound(options.policy, live, most);
+}
+
 /* As who knows the requests would lay fixed partitions out: as many of each size as requests will
  * want them. The sizes are even steps to the largest, or doublings where requests are of a power
  * law, of which each then has 1 / sqrt(2) as many as the one before. */
@@ -167,6 +172,7 @@ static void choose(bench_subject *subject, tarn_region_policy policy, const benc
     subject->free = is_outside ? outside_free : inside_free;
     subject->largest = largest;
     subject->free_bytes = free_bytes;
+    subject->bound = bound;
 }
 
 /* Distinct addresses inside the range, for as long as the driver likes. */

@@ -40,7 +40,7 @@ static inline uint64_t ticks_now(void)
 
 #endif
 
-/* Nanoseconds in a tick, by comparison with the kernel's clock. Takes 50 ms. */
+/* Nanoseconds in a tick, by comparison with the kernel's clock. Takes 10 ms. */
 static inline double ticks_length(void)
 {
     const uint64_t from_ns = ticks_now_ns();
@@ -48,7 +48,7 @@ static inline double ticks_length(void)
     uint64_t to_ns;
     do {
         to_ns = ticks_now_ns();
-    } while (to_ns - from_ns < 50000000u);
+    } while (to_ns - from_ns < 10000000u);
     return (double)(to_ns - from_ns) / (double)(ticks_now() - from);
 }
 
