@@ -46,8 +46,8 @@ extern "C" {
  * How a request chooses among the free partitions. "Lowest" and "first" speak of addresses.
  *
  * A dynamic partition is cut to the size of the request, unless what would be left is too small to
- * be a partition. Best fit and segregated fit hand out its low end, first, next and worst fit its
- * high end (Knuth's algorithm 2.5A), so that the free partition stays where it is.
+ * be a partition. Its high end is handed out (Knuth's algorithm 2.5A), so that the free partition
+ * stays where it is.
  */
 typedef enum tarn_region_policy {
     /* The smallest that fits. Among equals the head of their list: a freed partition becomes the
@@ -121,9 +121,9 @@ typedef struct tarn_region {
     struct region_range *ranges; /* lowest address first */
     tarn_region_options options; /* as given, with the defaults filled in */
     uint64_t allocs;             /* blocks ever given, a count */
-    uint64_t frees;              /* blocks ever taken back, a count */
     uint64_t failures;           /* requests ever refused, a count */
-    uint64_t live;               /* bytes of the used partitions */
+    uint64_t blocks;             /* live ones, a count */
+    uint64_t live;               /* granules of the used partitions */
     uint64_t peak_live;
     size_t footprint; /* bytes of the ranges, and of the outside books */
     size_t peak_footprint;
@@ -132,6 +132,7 @@ typedef struct tarn_region {
     uint32_t seed;    /* what check codes and hashes are salted with */
     bool has_memory;  /* false: only offsets */
     bool is_watched;  /* Valgrind or AddressSanitizer wants to know of blocks */
+    bool is_plain;    /* one range, with memory, and nobody watches: the short way serves */
 } tarn_region;
 
 /* Makes a region of `range`, or of range.size bytes from upstream if range.start is NULL; with the

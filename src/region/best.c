@@ -8,7 +8,7 @@
  * trees for what is larger.
  */
 
-enum { LISTS_MIN = 16, LISTS_MAX = REGION_LIST_WORDS_MAX * 64, GRANULES_PER_LIST = 256 };
+enum { LISTS_MIN = 16, LISTS_MAX = 2048, GRANULES_PER_LIST = 1024 };
 
 /* Sizes below this have a list each. */
 static uint32_t list_count(uint32_t granules)
@@ -37,9 +37,11 @@ REGION_INLINE void best_open(region_range *range, bool outside)
 REGION_INLINE region_found best_find(region_range *range, uint32_t need, bool outside)
 {
     const region_lists *lists = &range->index.lists;
-    const uint32_t list = region_list_at_least(range, need);
-    if (list != REGION_NONE) {
-        return (region_found){region_list_head(range, list, outside), list};
+    if (base_likely(need < lists->count)) {
+        const uint32_t list = region_list_at_least(range, need);
+        if (base_likely(list != REGION_NONE)) {
+            return (region_found){region_list_head(range, list, outside), list};
+        }
     }
     if (lists->tree_map == 0) {
         return (region_found){REGION_NONE, 0};
@@ -55,19 +57,28 @@ REGION_INLINE region_found best_find(region_range *range, uint32_t need, bool ou
 REGION_INLINE void best_insert(region_range *range, region_node *node, uint32_t ref, bool outside)
 {
     if (base_likely(node->size < range->index.lists.count)) {
-        region_list_insert(range, node->size, node, ref, outside);
+        region_list_insert(range, node->size, node, ref, false, outside);
     } else {
         region_tree_insert(range, node, ref, outside);
     }
 }
 
-REGION_INLINE void best_remove(region_range *range, region_node *node, uint32_t ref, bool outside)
+REGION_INLINE void best_remove(region_range *range, region_node *node, uint32_t ref, uint32_t size,
+                               bool outside)
 {
-    if (base_likely(node->size < range->index.lists.count)) {
-        region_list_remove(range, node, outside);
+    if (base_likely(size < range->index.lists.count)) {
+        region_list_remove(range, size, node, false, outside);
     } else {
         region_tree_remove(range, node, ref, outside);
     }
+}
+
+REGION_INLINE void best_change(region_range *range, region_node *node, uint32_t ref, uint32_t old,
+                               uint32_t new, bool outside)
+{
+    best_remove(range, node, ref, old, outside);
+    node->size = new;
+    best_insert(range, node, ref, outside);
 }
 
 REGION_INLINE uint32_t best_largest(region_range *range, bool outside)
@@ -100,6 +111,5 @@ REGION_INLINE bool best_balances(region_range *range, uint32_t count, bool outsi
            region_trees_count(range, count - in_lists, outside) == count - in_lists;
 }
 
-REGION_INDEX_OF(inside, false, best, .resize = NULL);
-REGION_INDEX_OF(outside, true, best, .resize = NULL);
+REGION_INDEX(best, false);
 REGION_POLICY(best, best, index_size, anchors);

@@ -22,15 +22,6 @@ REGION_INLINE void by_address_open(region_range *range, bool outside)
     region_strips_open(range);
 }
 
-REGION_INLINE region_found by_address_found(const region_range *range, const region_node *node,
-                                            bool outside)
-{
-    if (node == NULL) {
-        return (region_found){REGION_NONE, 0};
-    }
-    return (region_found){region_ref_of(range, node, outside), node->size};
-}
-
 REGION_INLINE uint32_t by_address_largest(region_range *range, bool outside)
 {
     (void)outside;
@@ -38,15 +29,6 @@ REGION_INLINE uint32_t by_address_largest(region_range *range, bool outside)
 }
 
 /* REGION_BY_ADDRESS(NAME, KEEPS_ROVER) makes the policy NAME of NAME_find and NAME_rank. */
-#define REGION_BY_ADDRESS_OF(books, is_outside, name, rover)                                       \
-    REGION_INLINE void name##_resize_##books(region_range *range, region_node *node, uint32_t ref, \
-                                             uint32_t size)                                        \
-    {                                                                                              \
-        region_strips_resize(range, node, ref, size, is_outside);                                  \
-    }                                                                                              \
-    REGION_INDEX_OF(books, is_outside, name, .takes_high = true, .keeps_rover = (rover),           \
-                    .resize = name##_resize_##books)
-
 #define REGION_BY_ADDRESS(name, rover)                                                             \
     REGION_INLINE void name##_open(region_range *range, bool outside)                              \
     {                                                                                              \
@@ -58,9 +40,16 @@ REGION_INLINE uint32_t by_address_largest(region_range *range, bool outside)
         region_strips_insert(range, node, ref, outside);                                           \
     }                                                                                              \
     REGION_INLINE void name##_remove(region_range *range, region_node *node, uint32_t ref,         \
-                                     bool outside)                                                 \
+                                     uint32_t size, bool outside)                                  \
     {                                                                                              \
+        (void)size;                                                                                \
         region_strips_remove(range, node, ref, outside);                                           \
+    }                                                                                              \
+    REGION_INLINE void name##_change(region_range *range, region_node *node, uint32_t ref,         \
+                                     uint32_t old, uint32_t new, bool outside)                     \
+    {                                                                                              \
+        (void)old;                                                                                 \
+        region_strips_resize(range, node, ref, new, outside);                                      \
     }                                                                                              \
     REGION_INLINE uint32_t name##_largest(region_range *range, bool outside)                       \
     {                                                                                              \
@@ -75,8 +64,7 @@ REGION_INLINE uint32_t by_address_largest(region_range *range, bool outside)
     {                                                                                              \
         return region_strips_balance(range, count, outside);                                       \
     }                                                                                              \
-    REGION_BY_ADDRESS_OF(inside, false, name, rover);                                              \
-    REGION_BY_ADDRESS_OF(outside, true, name, rover);                                              \
+    REGION_INDEX(name, rover);                                                                     \
     REGION_POLICY(name, name, region_strips_size, by_address_anchors)
 
 #endif

@@ -7,7 +7,7 @@
 
 REGION_INLINE region_found first_find(region_range *range, uint32_t need, bool outside)
 {
-    return by_address_found(range, region_strips_first(range, need, outside), outside);
+    return region_strips_first(range, need, outside);
 }
 
 /* The ranges are asked in the order of addresses, and the first of equal ranks is taken. */

@@ -18,15 +18,15 @@ typedef struct region_found {
 } region_found;
 
 typedef struct region_index {
-    bool takes_high;  /* blocks are cut from the high end; then `resize` is needed */
     bool keeps_rover; /* next fit */
     void (*open)(region_range *range);
     /* The policy's choice among partitions of at least `need`; it stays in the index. */
     region_found (*find)(region_range *range, uint32_t need);
     void (*insert)(region_range *range, region_node *node, uint32_t ref);
-    void (*remove)(region_range *range, region_node *node, uint32_t ref);
-    /* The partition has another size and the same start; sets node->size. May be NULL. */
-    void (*resize)(region_range *range, region_node *node, uint32_t ref, uint32_t size);
+    void (*remove)(region_range *range, region_node *node, uint32_t ref, uint32_t size);
+    /* A partition that stays where it is goes from one size to another; sets node->size. */
+    void (*change)(region_range *range, region_node *node, uint32_t ref, uint32_t old,
+                   uint32_t new);
     /* The largest need that is certain to be found; 0: none. */
     uint32_t (*largest)(region_range *range);
     uint64_t (*rank)(region_range *range, uint32_t need);

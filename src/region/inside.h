@@ -31,9 +31,8 @@ REGION_INLINE region_node *inside_node(const region_range *range, uint32_t ref)
 /* What proves that a tag is one of this range: depends on the place, the size and the salt. */
 REGION_INLINE uint16_t inside_code(const region_range *range, uint32_t ref, uint32_t size)
 {
-    /* Odd constants without a pattern in their bits; high bits depend on all below. */
-    const uint32_t mixed = ref * 0x9E3779B1U + size * 0x85EBCA6BU + range->salt;
-    return (uint16_t)((mixed ^ mixed >> 15) * 0x2C1B3C6DU >> 16);
+    /* An odd constant without a pattern in its bits; high bits depend on all below. */
+    return (uint16_t)(((ref + size * 3) * 0x9E3779B1U + range->salt) >> 16);
 }
 
 REGION_INLINE bool inside_is_tag(const region_range *range, const region_node *node, uint32_t ref)
@@ -41,13 +40,23 @@ REGION_INLINE bool inside_is_tag(const region_range *range, const region_node *n
     return node->code == inside_code(range, ref, node->size);
 }
 
+/* The four bytes behind the size, as one store. */
+REGION_INLINE uint32_t inside_mark_word(const region_range *range, uint32_t ref, uint32_t size,
+                                        uint8_t state, bool before_free)
+{
+    const uint32_t code = inside_code(range, ref, size);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return code << 16 | (uint32_t)state << 8 | before_free;
+#else
+    return code | (uint32_t)state << 16 | (uint32_t)before_free << 24;
+#endif
+}
+
 REGION_INLINE void inside_mark(const region_range *range, region_node *node, uint32_t ref,
-                               uint32_t size, uint8_t state)
+                               uint32_t size, uint8_t state, bool before_free)
 {
     node->size = size;
-    node->code = inside_code(range, ref, size);
-    node->state = state;
-    node->before_free = false;
+    *(region_word *)(void *)&node->code = inside_mark_word(range, ref, size, state, before_free);
 }
 
 /* Where a partition that ends at `ref` has its size if it is free. */
@@ -56,25 +65,39 @@ REGION_INLINE region_word *inside_size_before(const region_range *range, uint32_
     return (region_word *)(void *)inside_node(range, ref) - 1;
 }
 
-/* Makes a free partition, which is in no index yet. What is behind it must be told if it did not
- * know. */
+REGION_INLINE void inside_remove(region_range *range, region_node *node, uint32_t ref,
+                                 uint32_t size, const region_index *index)
+{
+    index->remove(range, node, ref, size);
+}
+
+/* Writes the books of a free partition but for its links. What is behind it must be told if it did
+ * not know. */
 REGION_INLINE region_node *inside_mark_free(const region_range *range, uint32_t ref, uint32_t size)
 {
     region_node *node = inside_node(range, ref);
-    inside_mark(range, node, ref, size, REGION_FREE);
+    inside_mark(range, node, ref, size, REGION_FREE, false);
     node->start = ref;
     *inside_size_before(range, ref + size) = size;
     return node;
 }
 
+/* Makes a free partition and enters it in the index. */
+REGION_INLINE void inside_insert(region_range *range, uint32_t ref, uint32_t size,
+                                 const region_index *index)
+{
+    index->insert(range, inside_mark_free(range, ref, size), ref);
+}
+
 /* Granules for a request, or 0 if it is more than the range has. */
 REGION_INLINE uint32_t inside_need(const region_range *range, size_t size)
 {
-    const size_t need = (size + REGION_TAG + REGION_GRANULE - 1) >> REGION_GRANULE_SHIFT;
-    if (need > range->granules) {
+    if (base_unlikely(size > range->largest)) {
         return 0;
     }
-    return need < REGION_INSIDE_MIN ? REGION_INSIDE_MIN : (uint32_t)need;
+    const uint32_t need =
+        (uint32_t)((size + REGION_TAG + REGION_GRANULE - 1) >> REGION_GRANULE_SHIFT);
+    return need < REGION_INSIDE_MIN ? REGION_INSIDE_MIN : need;
 }
 
 /* How far into a free partition a block must begin so that it is aligned and what is left before it
@@ -96,19 +119,18 @@ REGION_INLINE uint32_t inside_carve(region_range *range, region_found found, uin
 {
     const uint32_t ref = found.ref + skip;
     uint32_t rest = found.size - skip - need;
-    index->remove(range, inside_node(range, found.ref), found.ref);
+    inside_remove(range, inside_node(range, found.ref), found.ref, found.size, index);
     if (rest < REGION_INSIDE_MIN) {
         need += rest;
         rest = 0;
     }
     region_node *node = inside_node(range, ref);
-    inside_mark(range, node, ref, need, REGION_USED);
+    inside_mark(range, node, ref, need, REGION_USED, skip != 0);
     if (skip != 0) {
-        index->insert(range, inside_mark_free(range, found.ref, skip), found.ref);
-        node->before_free = true;
+        inside_insert(range, found.ref, skip, index);
     }
     if (rest != 0) {
-        index->insert(range, inside_mark_free(range, ref + need, rest), ref + need);
+        inside_insert(range, ref + need, rest, index);
     } else {
         inside_node(range, ref + need)->before_free = false;
     }
@@ -162,28 +184,19 @@ REGION_INLINE uint32_t inside_alloc(region_range *range, size_t size, size_t ali
     }
     const uint32_t rest = found.size - need;
     region_node *node = inside_node(range, found.ref);
+    const uint32_t after_ref = found.ref + found.size;
+    inside_node(range, after_ref)->before_free = false;
     if (rest < REGION_INSIDE_MIN) {
-        index->remove(range, node, found.ref);
-        inside_mark(range, node, found.ref, found.size, REGION_USED);
-        inside_node(range, found.ref + found.size)->before_free = false;
+        inside_remove(range, node, found.ref, found.size, index);
+        node->state = REGION_USED;
         region_give(range, found.size);
         return found.ref;
     }
-    if (!index->takes_high) {
-        index->remove(range, node, found.ref);
-        inside_mark(range, node, found.ref, need, REGION_USED);
-        const uint32_t left = found.ref + need;
-        index->insert(range, inside_mark_free(range, left, rest), left);
-        region_give(range, need);
-        return found.ref;
-    }
     const uint32_t ref = found.ref + rest;
-    index->resize(range, node, found.ref, rest);
-    inside_mark_free(range, found.ref, rest);
-    region_node *block = inside_node(range, ref);
-    inside_mark(range, block, ref, need, REGION_USED);
-    block->before_free = true;
-    inside_node(range, ref + need)->before_free = false;
+    index->change(range, node, found.ref, found.size, rest);
+    inside_mark(range, node, found.ref, rest, REGION_FREE, false);
+    *inside_size_before(range, ref) = rest;
+    inside_mark(range, inside_node(range, ref), ref, need, REGION_USED, true);
     region_give(range, need);
     return ref;
 }
@@ -215,21 +228,20 @@ REGION_INLINE region_node *inside_after(const region_range *range, uint32_t ref,
 REGION_INLINE void inside_free(region_range *range, uint32_t ref, const region_index *index)
 {
     region_node *node = inside_live(range, ref);
-    uint32_t size = node->size;
+    const uint32_t old = node->size;
+    uint32_t size = old;
     region_take(range, size);
     /* For whoever frees it again after it was merged. */
     node->state = REGION_FREE;
-    const bool before_free = node->before_free;
 
     const uint32_t after_ref = ref + size;
     region_node *after = inside_after(range, ref, node);
     if (after->state == REGION_FREE) {
         size += after->size;
-        index->remove(range, after, after_ref);
-    } else {
-        after->before_free = true;
+        inside_remove(range, after, after_ref, after->size, index);
     }
-    if (before_free) {
+    inside_node(range, ref + size)->before_free = true;
+    if (node->before_free) {
         const uint32_t before_size = *inside_size_before(range, ref);
         const uint32_t before_ref = ref - before_size;
         region_node *before = inside_node(range, before_ref);
@@ -239,15 +251,12 @@ REGION_INLINE void inside_free(region_range *range, uint32_t ref, const region_i
             region_overwritten(range, ref);
         }
         size += before_size;
-        if (index->resize != NULL) {
-            index->resize(range, before, before_ref, size);
-            inside_mark_free(range, before_ref, size);
-            return;
-        }
-        index->remove(range, before, before_ref);
-        ref = before_ref;
+        index->change(range, before, before_ref, before_size, size);
+        inside_mark(range, before, before_ref, size, REGION_FREE, false);
+        *inside_size_before(range, before_ref + size) = size;
+        return;
     }
-    index->insert(range, inside_mark_free(range, ref, size), ref);
+    inside_insert(range, ref, size, index);
 }
 
 REGION_INLINE bool inside_resize(region_range *range, uint32_t ref, size_t bytes,
@@ -270,7 +279,7 @@ REGION_INLINE bool inside_resize(region_range *range, uint32_t ref, size_t bytes
         return true;
     }
     if (after_size != 0) {
-        index->remove(range, after, ref + old);
+        inside_remove(range, after, ref + old, after_size, index);
     }
     uint32_t new = need;
     if (rest < REGION_INSIDE_MIN) {
@@ -280,7 +289,7 @@ REGION_INLINE bool inside_resize(region_range *range, uint32_t ref, size_t bytes
     node->size = new;
     node->code = inside_code(range, ref, new);
     if (rest != 0) {
-        index->insert(range, inside_mark_free(range, ref + new, rest), ref + new);
+        inside_insert(range, ref + new, rest, index);
     }
     inside_node(range, ref + whole)->before_free = rest != 0;
     region_change(range, old, new);
@@ -317,9 +326,8 @@ REGION_INLINE void inside_open(region_range *range, const region_index *index)
 {
     index->open(range);
     region_node *end = inside_node(range, range->granules);
-    inside_mark(range, end, range->granules, 0, REGION_USED);
-    end->before_free = true;
-    index->insert(range, inside_mark_free(range, 0, range->granules), 0);
+    inside_mark(range, end, range->granules, 0, REGION_USED, true);
+    inside_insert(range, 0, range->granules, index);
 }
 
 REGION_INLINE bool inside_check(region_range *range, const region_index *index, char *fault,
@@ -327,7 +335,6 @@ REGION_INLINE bool inside_check(region_range *range, const region_index *index, 
 {
     uint32_t blocks = 0;
     uint32_t free_count = 0;
-    uint64_t used = 0;
     bool before_free = false;
     uint32_t ref = 0;
     while (ref < range->granules) {
@@ -357,7 +364,6 @@ REGION_INLINE bool inside_check(region_range *range, const region_index *index, 
             free_count++;
         } else {
             blocks++;
-            used += node->size;
         }
         before_free = node->state == REGION_FREE;
         ref += node->size;
@@ -367,7 +373,7 @@ REGION_INLINE bool inside_check(region_range *range, const region_index *index, 
         (end->before_free != 0) != before_free) {
         return region_fault(range, ref, "the tag at the end was overwritten", fault, fault_size);
     }
-    if (blocks != range->blocks || used != range->used) {
+    if (blocks != range->blocks) {
         return region_fault(range, 0, "the count of blocks does not balance", fault, fault_size);
     }
     if (!index->balances(range, free_count)) {

@@ -35,8 +35,9 @@ REGION_INLINE uint32_t region_list_key(const region_node *node, uint32_t ref, bo
     return outside ? node->start : ref;
 }
 
+/* With `sized`, an anchor keeps the size of its head, so that a search need not look at the head. */
 REGION_INLINE void region_list_insert(region_range *range, uint32_t list, region_node *node,
-                                      uint32_t ref, bool outside)
+                                      uint32_t ref, bool sized, bool outside)
 {
     region_lists *lists = &range->index.lists;
     const uint32_t anchor = region_anchor_ref(list);
@@ -50,30 +51,41 @@ REGION_INLINE void region_list_insert(region_range *range, uint32_t list, region
     const uint32_t right = first ? head : anchor;
     node->a = right;
     node->b = left;
+    if (sized) {
+        ring->size = first ? node->size : ring->size;
+    }
     region_node_at(range, left, outside)->a = ref;
     region_node_at(range, right, outside)->b = ref;
     lists->words[list / 64] |= UINT64_C(1) << (list % 64);
     lists->summary |= UINT64_C(1) << (list / 64);
 }
 
-REGION_INLINE void region_list_remove(region_range *range, const region_node *node, bool outside)
+/* Nothing here is decided by a branch: whether a node was the head, or the last of its list, is as
+ * good as random. */
+REGION_INLINE void region_list_remove(region_range *range, uint32_t list, const region_node *node,
+                                      bool sized, bool outside)
 {
     region_lists *lists = &range->index.lists;
+    const uint32_t anchor = region_anchor_ref(list);
     const uint32_t right = node->a;
     const uint32_t left = node->b;
-    region_node_at(range, left, outside)->a = right;
-    region_node_at(range, right, outside)->b = left;
-    if (left == right) {
-        /* Two neighbours that are one: the anchor, or in a ring of two the other node. */
-        const uint32_t list = ~left;
-        if ((int32_t)left < 0) {
-            uint64_t *word = &lists->words[list / 64];
-            *word &= ~(UINT64_C(1) << (list % 64));
-            if (*word == 0) {
-                lists->summary &= ~(UINT64_C(1) << (list / 64));
-            }
-        }
+    region_node *before = region_node_at(range, left, outside);
+    region_node *after = region_node_at(range, right, outside);
+    before->a = right;
+    after->b = left;
+    if (sized) {
+        before->size = left == anchor ? after->size : before->size;
     }
+    const uint64_t is_empty = (left == anchor) & (right == anchor);
+    uint64_t *word = &lists->words[list / 64];
+    *word &= ~(is_empty << (list % 64));
+    lists->summary &= ~((uint64_t)(*word == 0) << (list / 64));
+}
+
+/* The size of the head, where anchors keep it. */
+REGION_INLINE uint32_t region_list_head_size(const region_range *range, uint32_t list, bool outside)
+{
+    return region_node_at(range, region_anchor_ref(list), outside)->size;
 }
 
 REGION_INLINE uint32_t region_list_head(const region_range *range, uint32_t list, bool outside)
@@ -86,27 +98,22 @@ REGION_INLINE bool region_list_is_empty(const region_range *range, uint32_t list
     return (range->index.lists.words[list / 64] >> (list % 64) & 1) == 0;
 }
 
-/* The first list from `list` on that is not empty, or REGION_NONE. */
+/* The first list from `list` on that is not empty, or REGION_NONE. `list` is at most their count. */
 REGION_INLINE uint32_t region_list_at_least(const region_range *range, uint32_t list)
 {
     const region_lists *lists = &range->index.lists;
-    uint32_t word = list / 64;
-    if (list >= lists->count) {
-        return REGION_NONE;
-    }
-    uint64_t bits = lists->words[word] >> (list % 64);
+    const uint32_t word = list / 64;
+    const uint64_t bits = lists->words[word] >> (list % 64);
     if (bits != 0) {
         return list + base_ctz(bits);
     }
-    if (word + 1 == REGION_LIST_WORDS_MAX) {
+    /* In two steps: a shift by 64 is none. */
+    const uint64_t words = lists->summary >> word >> 1;
+    if (words == 0) {
         return REGION_NONE;
     }
-    bits = lists->summary >> (word + 1);
-    if (bits == 0) {
-        return REGION_NONE;
-    }
-    word += 1 + base_ctz(bits);
-    return word * 64 + base_ctz(lists->words[word]);
+    const uint32_t next = word + 1 + base_ctz(words);
+    return next * 64 + base_ctz(lists->words[next]);
 }
 
 /* The last list that is not empty, or REGION_NONE. */
@@ -160,7 +167,7 @@ REGION_INLINE uint32_t region_lists_count(const region_range *range, uint32_t mo
 /* Bytes of index for so many lists, besides the anchors. */
 static inline size_t region_lists_size(uint32_t count)
 {
-    return base_align_up((count + 63) / 64 * sizeof(uint64_t), 16);
+    return base_align_up((count / 64 + 1) * sizeof(uint64_t), 16);
 }
 
 REGION_INLINE void region_lists_open(region_range *range, uint32_t count, bool outside)
@@ -170,7 +177,7 @@ REGION_INLINE void region_lists_open(region_range *range, uint32_t count, bool o
     lists->summary = 0;
     lists->count = count;
     lists->tree_map = 0;
-    for (uint32_t word = 0; word < (count + 63) / 64; word++) {
+    for (uint32_t word = 0; word <= count / 64; word++) {
         lists->words[word] = 0;
     }
     for (uint32_t list = 0; list < count; list++) {

@@ -9,14 +9,13 @@
 REGION_INLINE region_found next_find(region_range *range, uint32_t need, bool outside)
 {
     const uintptr_t from = (range->region->rover - range->base) >> range->shift;
-    const region_node *node = NULL;
     if (from < range->granules) {
-        node = region_strips_first_from(range, (uint32_t)from, need, outside);
+        const region_found found = region_strips_first_from(range, (uint32_t)from, need, outside);
+        if (found.ref != REGION_NONE) {
+            return found;
+        }
     }
-    if (node == NULL) {
-        node = region_strips_first(range, need, outside);
-    }
-    return by_address_found(range, node, outside);
+    return region_strips_first(range, need, outside);
 }
 
 /* How far behind the rover: what is before it wraps to a distance above all others. */

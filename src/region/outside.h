@@ -136,8 +136,10 @@ REGION_INLINE void outside_insert(region_range *range, region_record *record, ui
 
 REGION_INLINE uint32_t outside_need(const region_range *range, size_t size)
 {
-    const size_t need = (size + ((size_t)1 << range->shift) - 1) >> range->shift;
-    return need > range->granules ? 0 : (uint32_t)need;
+    if (base_unlikely(size > range->largest)) {
+        return 0;
+    }
+    return (uint32_t)((size + ((size_t)1 << range->shift) - 1) >> range->shift);
 }
 
 REGION_INLINE uint32_t outside_skip(const region_range *range, uint32_t start, size_t alignment)
@@ -154,7 +156,7 @@ REGION_INLINE uint32_t outside_carve(region_range *range, region_found found, ui
     region_record *record = outside_record(range, ref);
     const uint32_t start = record->node.start + skip;
     const uint32_t rest = found.size - skip - need;
-    index->remove(range, &record->node, ref);
+    index->remove(range, &record->node, ref, found.size);
     if (skip != 0) {
         const uint32_t block_ref = outside_take_record(range);
         region_record *block = outside_append(range, record, ref, block_ref, start, need);
@@ -219,11 +221,14 @@ REGION_INLINE uint32_t outside_alloc(region_range *range, size_t size, size_t al
     if (index->keeps_rover) {
         range->region->rover = region_address(range, start);
     }
-    if (!index->takes_high || found.size == need) {
-        return outside_carve(range, found, 0, need, index);
+    if (found.size == need) {
+        index->remove(range, &record->node, found.ref, need);
+        outside_enter(range, record, found.ref);
+        region_give(range, need);
+        return start;
     }
     const uint32_t rest = found.size - need;
-    index->resize(range, &record->node, found.ref, rest);
+    index->change(range, &record->node, found.ref, found.size, rest);
     const uint32_t ref = outside_take_record(range);
     region_record *block = outside_append(range, record, found.ref, ref, start + rest, need);
     outside_enter(range, block, ref);
@@ -249,7 +254,7 @@ REGION_INLINE void outside_free(region_range *range, uint32_t start, const regio
     if (record->after != REGION_NONE) {
         region_record *after = outside_record(range, record->after);
         if (after->node.state == REGION_FREE) {
-            index->remove(range, &after->node, record->after);
+            index->remove(range, &after->node, record->after, after->node.size);
             record->node.size += after->node.size;
             outside_absorb(range, record, ref);
         }
@@ -259,16 +264,9 @@ REGION_INLINE void outside_free(region_range *range, uint32_t start, const regio
         region_record *before = outside_record(range, before_ref);
         if (before->node.state == REGION_FREE) {
             const uint32_t size = before->node.size + record->node.size;
-            if (index->resize != NULL) {
-                index->resize(range, &before->node, before_ref, size);
-                outside_absorb(range, before, before_ref);
-                return;
-            }
-            index->remove(range, &before->node, before_ref);
-            before->node.size = size;
+            index->change(range, &before->node, before_ref, before->node.size, size);
             outside_absorb(range, before, before_ref);
-            record = before;
-            ref = before_ref;
+            return;
         }
     }
     outside_insert(range, record, ref, index);
@@ -300,7 +298,7 @@ REGION_INLINE bool outside_resize(region_range *range, uint32_t start, size_t by
         return true;
     }
     if (whole != old) {
-        index->remove(range, &after->node, record->after);
+        index->remove(range, &after->node, record->after, after->node.size);
         outside_absorb(range, record, ref);
     }
     record->node.size = need;
@@ -357,7 +355,6 @@ REGION_INLINE bool outside_check(region_range *range, const region_index *index,
 {
     uint32_t blocks = 0;
     uint32_t free_count = 0;
-    uint64_t used = 0;
     uint32_t start = 0;
     uint32_t before = REGION_NONE;
     bool before_free = false;
@@ -386,7 +383,6 @@ REGION_INLINE bool outside_check(region_range *range, const region_index *index,
                 return region_fault(range, start, "a block is not in the table", fault, fault_size);
             }
             blocks++;
-            used += record->node.size;
         }
         before_free = state == REGION_FREE;
         before = ref;
@@ -397,7 +393,7 @@ REGION_INLINE bool outside_check(region_range *range, const region_index *index,
         return region_fault(range, start, "the partitions do not fill the range", fault,
                             fault_size);
     }
-    if (blocks != range->blocks || used != range->used ||
+    if (blocks != range->blocks ||
         blocks + free_count + range->records.spare != range->records.touched) {
         return region_fault(range, 0, "the count of blocks does not balance", fault, fault_size);
     }

@@ -70,9 +70,9 @@
     REGION_POLICY_OF(inside, name, index, index_size_of, anchors_of);                              \
     REGION_POLICY_OF(outside, name, index, index_size_of, anchors_of)
 
-/* REGION_INDEX(INDEX, FIELDS...) makes INDEX_inside and INDEX_outside of functions that take which
- * one they are for as their last argument: INDEX_find(range, need, outside) and so on. */
-#define REGION_INDEX_OF(books, is_outside, index, ...)                                             \
+/* REGION_INDEX(INDEX, ROVER) makes INDEX_inside and INDEX_outside of functions that take which one they
+ * are for as their last argument: INDEX_find(range, need, outside) and so on. */
+#define REGION_INDEX_OF(books, is_outside, index, rover)                                           \
     REGION_INLINE void index##_open_##books(region_range *range)                                   \
     {                                                                                              \
         index##_open(range, is_outside);                                                           \
@@ -87,9 +87,14 @@
         index##_insert(range, node, ref, is_outside);                                              \
     }                                                                                              \
     REGION_INLINE void index##_remove_##books(region_range *range, region_node *node,              \
-                                              uint32_t ref)                                        \
+                                              uint32_t ref, uint32_t size)                         \
     {                                                                                              \
-        index##_remove(range, node, ref, is_outside);                                              \
+        index##_remove(range, node, ref, size, is_outside);                                        \
+    }                                                                                              \
+    REGION_INLINE void index##_change_##books(region_range *range, region_node *node,              \
+                                              uint32_t ref, uint32_t old, uint32_t new)            \
+    {                                                                                              \
+        index##_change(range, node, ref, old, new, is_outside);                                    \
     }                                                                                              \
     REGION_INLINE uint32_t index##_largest_##books(region_range *range)                            \
     {                                                                                              \
@@ -112,10 +117,15 @@
                                                  .find = index##_find_##books,                     \
                                                  .insert = index##_insert_##books,                 \
                                                  .remove = index##_remove_##books,                 \
+                                                 .change = index##_change_##books,                 \
                                                  .largest = index##_largest_##books,               \
                                                  .rank = index##_rank_##books,                     \
                                                  .has = index##_has_##books,                       \
                                                  .balances = index##_balances_##books,             \
-                                                 __VA_ARGS__}
+                                                 .keeps_rover = (rover)}
+
+#define REGION_INDEX(index, rover)                                                                 \
+    REGION_INDEX_OF(inside, false, index, rover);                                                  \
+    REGION_INDEX_OF(outside, true, index, rover)
 
 #endif

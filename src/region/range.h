@@ -57,7 +57,7 @@ enum { REGION_USED = 0xA5, REGION_FREE = 0x5B };
 #define REGION_RECORD_SHIFT 5U
 
 /* Granules of a strip of the address index, as a power of two. */
-enum { REGION_STRIP_SHIFT = 10, REGION_FAN = 16, REGION_LEVELS_MAX = 8 };
+enum { REGION_STRIP_SHIFT = 8, REGION_FAN = 16, REGION_LEVELS_MAX = 8 };
 
 typedef struct region_range region_range;
 
@@ -101,7 +101,7 @@ struct region_range {
     uint32_t tag;         /* bytes between the start of a partition and its block */
     uint32_t salt;        /* of check codes and hashes; another after each reset */
     uint32_t blocks;      /* live */
-    uint64_t used;        /* granules of live blocks */
+    size_t largest;       /* bytes of a block that is the whole range */
     uintptr_t base;       /* address of granule 0; or its offset, without memory */
     tarn_region *region;
     region_range *next; /* at higher addresses */
@@ -190,29 +190,27 @@ REGION_INLINE uintptr_t region_address(const region_range *range, uint32_t start
 /* The books of a block of so many granules. */
 REGION_INLINE void region_give(region_range *range, uint32_t granules)
 {
-    range->blocks++;
-    range->used += granules;
     tarn_region *region = range->region;
+    range->blocks++;
+    region->blocks++;
     region->allocs++;
-    region->live += (uint64_t)granules << range->shift;
+    region->live += granules;
     region->peak_live = region->live > region->peak_live ? region->live : region->peak_live;
 }
 
 REGION_INLINE void region_take(region_range *range, uint32_t granules)
 {
-    range->blocks--;
-    range->used -= granules;
     tarn_region *region = range->region;
-    region->frees++;
-    region->live -= (uint64_t)granules << range->shift;
+    range->blocks--;
+    region->blocks--;
+    region->live -= granules;
 }
 
 /* A block that grew or shrank from old to new granules. */
 REGION_INLINE void region_change(region_range *range, uint32_t old, uint32_t new)
 {
-    range->used = range->used - old + new;
     tarn_region *region = range->region;
-    region->live += ((uint64_t) new << range->shift) - ((uint64_t)old << range->shift);
+    region->live = region->live - old + new;
     region->peak_live = region->live > region->peak_live ? region->live : region->peak_live;
 }
 

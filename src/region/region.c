@@ -366,6 +366,12 @@ static void drop_range(region_range *range)
     }
 }
 
+/* After every change of the ranges. */
+static void note_plain(tarn_region *region)
+{
+    region->is_plain = region->has_memory && !region->is_watched && region->ranges->next == NULL;
+}
+
 static bool overlaps(tarn_memory one, tarn_memory other)
 {
     const uintptr_t a = (uintptr_t)one.start;
@@ -411,6 +417,7 @@ static tarn_status add_range(tarn_region *region, tarn_memory memory, tarn_memor
         return status;
     }
     range->shift = base_ctz(region->options.granule);
+    range->largest = ((size_t)range->granules << range->shift) - range->tag;
     range->region = region;
     range->memory = memory;
     range->is_owned = is_owned;
@@ -418,6 +425,7 @@ static tarn_status add_range(tarn_region *region, tarn_memory memory, tarn_memor
     range->next = *place;
     *place = range;
     region->policy->open(range);
+    note_plain(region);
     region->footprint += (region->has_memory ? memory.size : 0) + outside_books_size(range);
     if (region->footprint > region->peak_footprint) {
         region->peak_footprint = region->footprint;
@@ -554,6 +562,7 @@ tarn_status tarn_region_remove(tarn_region *region, const void *address)
         return TARN_NO_ROOM;
     }
     *place = range->next;
+    note_plain(region);
     region->footprint -= range->memory.size + outside_books_size(range);
     drop_range(range);
     return TARN_OK;
@@ -683,7 +692,10 @@ static inline size_t served_alignment(size_t size, size_t alignment)
     return size <= PTRDIFF_MAX && base_is_power_of_two(alignment) ? alignment : 0;
 }
 
-void *tarn_region_alloc(tarn_region *region, size_t size, size_t alignment)
+static void *alloc_slow(tarn_region *region, size_t size, size_t alignment)
+    __attribute__((noinline));
+
+static void *alloc_slow(tarn_region *region, size_t size, size_t alignment)
 {
     bool is_served = false;
     alignment = served_alignment(size, alignment);
@@ -694,8 +706,34 @@ void *tarn_region_alloc(tarn_region *region, size_t size, size_t alignment)
     return (void *)alloc(region, size == 0 ? 1 : size, alignment, &is_served);
 }
 
+void *tarn_region_alloc(tarn_region *region, size_t size, size_t alignment)
+{
+    /* No alignment is served as one of a granule, which is no more than this asks for. */
+    if (base_likely(region->is_plain && alignment <= REGION_GRANULE &&
+                    (alignment & (alignment - 1)) == 0 && size - 1 < PTRDIFF_MAX)) {
+        region_range *range = region->ranges;
+        const uint32_t start = region->policy->alloc(range, size, REGION_GRANULE);
+        if (base_likely(start != REGION_NONE)) {
+            return (void *)(region_address(range, start) + range->tag);
+        }
+        region->failures++;
+        return NULL;
+    }
+    return alloc_slow(region, size, alignment);
+}
+
 void tarn_region_free(tarn_region *region, void *block)
 {
+    if (base_likely(region->is_plain)) {
+        region_range *range = region->ranges;
+        const uintptr_t distance = (uintptr_t)block - range->base - range->tag;
+        const uint32_t shift = range->shift;
+        if (base_likely(distance < (uintptr_t)range->granules << shift &&
+                        (distance & (((uintptr_t)1 << shift) - 1)) == 0)) {
+            region->policy->free(range, (uint32_t)(distance >> shift));
+            return;
+        }
+    }
     if (block != NULL) {
         give_back(region, (uintptr_t)block);
     }
@@ -745,14 +783,13 @@ void tarn_region_reset(tarn_region *region)
 {
     watch_begin(region);
     for (region_range *range = region->ranges; range != NULL; range = range->next) {
-        region->frees += range->blocks;
         range->blocks = 0;
-        range->used = 0;
         range->salt = new_salt(region);
         show_all(range);
         region->policy->open(range);
         hide_all(range);
     }
+    region->blocks = 0;
     region->live = 0;
     region->rover = 0;
     watch_end(region);
@@ -782,14 +819,14 @@ size_t tarn_region_exact(const tarn_region *region)
 tarn_stats tarn_region_stats(tarn_region *region)
 {
     return (tarn_stats){
-        .live = (size_t)region->live,
-        .peak_live = (size_t)region->peak_live,
+        .live = (size_t)region->live * region->options.granule,
+        .peak_live = (size_t)region->peak_live * region->options.granule,
         .footprint = region->footprint,
         .peak_footprint = region->peak_footprint,
         .largest_free = tarn_region_largest_free(region),
-        .blocks = region->allocs - region->frees,
+        .blocks = region->blocks,
         .allocs = region->allocs,
-        .frees = region->frees,
+        .frees = region->allocs - region->blocks,
         .failures = region->failures,
     };
 }
@@ -837,8 +874,10 @@ static void check_size(tarn_region *region, const void *block, size_t size)
     if (is_dynamic(&region->options)) {
         slack = region->options.granule - 1;
         if (region->options.books == TARN_BOOKS_INSIDE) {
-            /* A small leftover goes with the block, and no block is smaller than a partition. */
-            slack += (REGION_INSIDE_MIN - 1) * REGION_GRANULE;
+            /* No block is smaller than a partition, and a smaller leftover goes with a block. */
+            const size_t least = REGION_INSIDE_MIN * REGION_GRANULE;
+            slack = has + REGION_TAG <= 2 * least - REGION_GRANULE ? has
+                                                                   : slack + least - REGION_GRANULE;
         }
     }
     TARN_CHECK(size <= has && has - size <= slack, "wrong size given back with the block",

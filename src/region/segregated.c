@@ -13,13 +13,10 @@
 
 enum { STEPS_LOG2 = 5, STEPS = 1 << STEPS_LOG2 };
 
-/* The list of a size. */
+/* The list of a size; row 0 has the sizes below twice the steps. */
 REGION_INLINE uint32_t list_of(uint32_t size)
 {
-    if (size < STEPS) {
-        return size;
-    }
-    const unsigned row = base_log2_floor(size) - STEPS_LOG2;
+    const unsigned row = base_log2_floor(size | STEPS) - STEPS_LOG2;
     return (row << STEPS_LOG2) + (size >> row);
 }
 
@@ -51,35 +48,40 @@ REGION_INLINE void segregated_open(region_range *range, bool outside)
 
 REGION_INLINE region_found segregated_find(region_range *range, uint32_t need, bool outside)
 {
-    const uint32_t own = list_of(need);
-    /* The head of the own list is the tightest that is to be had without a walk. An empty list's
-     * head is its anchor, which is not read. */
-    if (!region_list_is_empty(range, own)) {
-        const uint32_t ref = region_list_head(range, own, outside);
-        const uint32_t size = region_node_at(range, ref, outside)->size;
-        if (size >= need) {
-            return (region_found){ref, size};
+    uint32_t list = list_of(need);
+    /* The head of the own list is the tightest that is to be had without a walk; an empty list's
+     * head has any size. */
+    const bool is_own =
+        !region_list_is_empty(range, list) && region_list_head_size(range, list, outside) >= need;
+    if (!is_own) {
+        list = region_list_at_least(range, list + 1);
+        if (list == REGION_NONE) {
+            return (region_found){REGION_NONE, 0};
         }
     }
-    const uint32_t list = region_list_at_least(range, own + 1);
-    if (list == REGION_NONE) {
-        return (region_found){REGION_NONE, 0};
-    }
-    const uint32_t ref = region_list_head(range, list, outside);
-    return (region_found){ref, region_node_at(range, ref, outside)->size};
+    return (region_found){region_list_head(range, list, outside),
+                          region_list_head_size(range, list, outside)};
 }
 
 REGION_INLINE void segregated_insert(region_range *range, region_node *node, uint32_t ref,
                                      bool outside)
 {
-    region_list_insert(range, list_of(node->size), node, ref, outside);
+    region_list_insert(range, list_of(node->size), node, ref, true, outside);
 }
 
 REGION_INLINE void segregated_remove(region_range *range, region_node *node, uint32_t ref,
-                                     bool outside)
+                                     uint32_t size, bool outside)
 {
     (void)ref;
-    region_list_remove(range, node, outside);
+    region_list_remove(range, list_of(size), node, true, outside);
+}
+
+REGION_INLINE void segregated_change(region_range *range, region_node *node, uint32_t ref,
+                                     uint32_t old, uint32_t new, bool outside)
+{
+    segregated_remove(range, node, ref, old, outside);
+    node->size = new;
+    segregated_insert(range, node, ref, outside);
 }
 
 REGION_INLINE uint32_t segregated_largest(region_range *range, bool outside)
@@ -90,8 +92,7 @@ REGION_INLINE uint32_t segregated_largest(region_range *range, bool outside)
     }
     /* Which of the last list is the largest only a walk would tell; the head is the one that a
      * request for more than the least of the list would get. */
-    const uint32_t head =
-        region_node_at(range, region_list_head(range, list, outside), outside)->size;
+    const uint32_t head = region_list_head_size(range, list, outside);
     return head > least_of(list) ? head : least_of(list);
 }
 
@@ -112,6 +113,5 @@ REGION_INLINE bool segregated_balances(region_range *range, uint32_t count, bool
     return region_lists_count(range, count, outside) == count;
 }
 
-REGION_INDEX_OF(inside, false, segregated, .resize = NULL);
-REGION_INDEX_OF(outside, true, segregated, .resize = NULL);
+REGION_INDEX(segregated, false);
 REGION_POLICY(segregated, segregated, index_size, anchors);

@@ -2,7 +2,12 @@
 #ifndef TARN_REGION_STRIPS_H
 #define TARN_REGION_STRIPS_H
 
+#include "region/index.h"
 #include "region/range.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 /*
  * The address index: which is the first free partition of at least some size?
@@ -15,6 +20,9 @@
  *                  node  node                             a digital search tree over the bits of
  *                  /  \     \                             their start
  *
+ * A root says whether it is the only one in its strip, as most are; then its size is in levels[0], and
+ * neither a search nor a change has to look at the partition itself.
+ *
  * A strip is a fixed piece of the range. So the upper part of the index is an array that is never
  * rebalanced, and the lower part a tree of a bounded height, most often of one or two nodes. In each
  * tree, left is before right, and a node may be anywhere on the way of its key (tree.h says why
@@ -25,33 +33,69 @@
 
 enum { REGION_STRIP_MASK = (1 << REGION_STRIP_SHIFT) - 1 };
 
+/* In roots: there is no other node in the strip. REGION_NONE has this bit too. */
+#define REGION_ONLY (UINT32_C(1) << 31)
+
+/* The root as a ref, or REGION_NONE. */
+REGION_INLINE uint32_t region_strip_root(const region_strips *strips, uint32_t strip)
+{
+    const uint32_t root = strips->roots[strip];
+    return root == REGION_NONE ? REGION_NONE : root & ~REGION_ONLY;
+}
+
 /* The bits of a start that decide within a strip, from the highest bit down. */
 REGION_INLINE uint32_t region_strip_key(uint32_t start)
 {
     return start << (32 - REGION_STRIP_SHIFT);
 }
 
-/* The first of a group of entries that is at least `size`, or REGION_FAN. */
-REGION_INLINE uint32_t region_group_find(const uint32_t *entries, uint32_t size)
+#if defined(__SSE2__)
+/* A bit for each of a group's entries that is at least `size`. Entries are below 2^31, so a signed
+ * comparison does. */
+REGION_INLINE uint32_t region_group_bits(const uint32_t *entries, uint32_t size)
+{
+    const __m128i *four = (const __m128i *)(const void *)entries;
+    const __m128i less = _mm_set1_epi32((int)size - 1);
+    const __m128i low = _mm_packs_epi32(_mm_cmpgt_epi32(_mm_loadu_si128(four), less),
+                                        _mm_cmpgt_epi32(_mm_loadu_si128(four + 1), less));
+    const __m128i high = _mm_packs_epi32(_mm_cmpgt_epi32(_mm_loadu_si128(four + 2), less),
+                                         _mm_cmpgt_epi32(_mm_loadu_si128(four + 3), less));
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(low, high));
+}
+#else
+REGION_INLINE uint32_t region_group_bits(const uint32_t *entries, uint32_t size)
 {
     uint32_t bits = 0;
     for (unsigned i = 0; i < REGION_FAN; i++) {
         bits |= (uint32_t)(entries[i] >= size) << i;
     }
-    return bits == 0 ? REGION_FAN : base_ctz(bits);
+    return bits;
+}
+#endif
+
+/* The first of a group of entries that is at least `size`, or REGION_FAN. */
+REGION_INLINE uint32_t region_group_find(const uint32_t *entries, uint32_t size)
+{
+    return base_ctz(region_group_bits(entries, size) | UINT32_C(1) << REGION_FAN);
+}
+
+/* Four lanes, which compilers have on every machine. */
+typedef int32_t region_lanes __attribute__((vector_size(16), aligned(4), may_alias));
+
+REGION_INLINE region_lanes region_lanes_max(region_lanes one, region_lanes other)
+{
+    const region_lanes is_more = one > other;
+    return (one & is_more) | (other & ~is_more);
 }
 
 REGION_INLINE uint32_t region_group_max(const uint32_t *entries)
 {
-    uint32_t max[4] = {entries[0], entries[1], entries[2], entries[3]};
-    for (unsigned i = 4; i < REGION_FAN; i += 4) {
-        for (unsigned lane = 0; lane < 4; lane++) {
-            max[lane] = entries[i + lane] > max[lane] ? entries[i + lane] : max[lane];
-        }
-    }
-    const uint32_t low = max[0] > max[1] ? max[0] : max[1];
-    const uint32_t high = max[2] > max[3] ? max[2] : max[3];
-    return low > high ? low : high;
+    const region_lanes *four = (const region_lanes *)(const void *)entries;
+    const region_lanes max =
+        region_lanes_max(region_lanes_max(four[0], four[1]), region_lanes_max(four[2], four[3]));
+    const int32_t low = max[0] > max[1] ? max[0] : max[1];
+    const int32_t high = max[2] > max[3] ? max[2] : max[3];
+    return (uint32_t)(low > high ? low : high);
 }
 
 /* Tells the levels that the largest size in a strip is now `max`. */
@@ -102,18 +146,24 @@ REGION_INLINE void region_strips_insert(region_range *range, region_node *node, 
     region_strips *strips = &range->index.strips;
     const uint32_t size = node->size;
     const uint32_t strip = node->start >> REGION_STRIP_SHIFT;
-    uint32_t key = region_strip_key(node->start);
     uint32_t *slot = &strips->roots[strip];
-    while (*slot != REGION_NONE) {
+    node->a = REGION_NONE;
+    node->b = REGION_NONE;
+    node->max = size;
+    if (*slot == REGION_NONE) {
+        *slot = ref | REGION_ONLY;
+        region_strips_tell(strips, strip, size);
+        return;
+    }
+    *slot &= ~REGION_ONLY;
+    uint32_t key = region_strip_key(node->start);
+    do {
         region_node *above = region_node_at(range, *slot, outside);
         above->max = size > above->max ? size : above->max;
         slot = key >> 31 != 0 ? &above->b : &above->a;
         key <<= 1;
-    }
+    } while (*slot != REGION_NONE);
     *slot = ref;
-    node->a = REGION_NONE;
-    node->b = REGION_NONE;
-    node->max = size;
     if (size > strips->levels[0][strip]) {
         region_strips_tell(strips, strip, size);
     }
@@ -149,7 +199,15 @@ REGION_INLINE uint32_t *region_strip_walk(region_range *range, uint32_t start, u
 REGION_INLINE void region_strip_settle(region_range *range, uint32_t strip, const region_way *way,
                                        bool outside)
 {
-    uint32_t max = region_strip_max(range, range->index.strips.roots[strip], outside);
+    uint32_t *root = &range->index.strips.roots[strip];
+    uint32_t max = 0;
+    if (*root != REGION_NONE) {
+        const region_node *node = region_node_at(range, *root, outside);
+        max = node->max;
+        if ((node->a & node->b) == REGION_NONE) {
+            *root |= REGION_ONLY;
+        }
+    }
     for (uint32_t i = way->length; i > 0; i--) {
         max = region_strip_pull(range, way->nodes[i - 1], outside);
     }
@@ -160,6 +218,12 @@ REGION_INLINE void region_strips_remove(region_range *range, region_node *node, 
                                         bool outside)
 {
     const uint32_t strip = node->start >> REGION_STRIP_SHIFT;
+    uint32_t *root = &range->index.strips.roots[strip];
+    if (*root == (ref | REGION_ONLY)) {
+        *root = REGION_NONE;
+        region_strips_tell(&range->index.strips, strip, 0);
+        return;
+    }
     region_way way;
     uint32_t *slot = region_strip_walk(range, node->start, ref, &way, outside);
     if ((node->a & node->b) == REGION_NONE) {
@@ -194,6 +258,12 @@ REGION_INLINE void region_strips_resize(region_range *range, region_node *node, 
                                         uint32_t size, bool outside)
 {
     const uint32_t strip = node->start >> REGION_STRIP_SHIFT;
+    if (range->index.strips.roots[strip] == (ref | REGION_ONLY)) {
+        node->size = size;
+        node->max = size;
+        region_strips_tell(&range->index.strips, strip, size);
+        return;
+    }
     region_way way;
     (void)region_strip_walk(range, node->start, ref, &way, outside);
     node->size = size;
@@ -225,7 +295,7 @@ REGION_INLINE region_node *region_strip_first_from(const region_range *range, ui
     region_node *first = NULL;
     uint32_t right = REGION_NONE;
     uint32_t key = region_strip_key(from);
-    uint32_t ref = range->index.strips.roots[from >> REGION_STRIP_SHIFT];
+    uint32_t ref = region_strip_root(&range->index.strips, from >> REGION_STRIP_SHIFT);
     while (ref != REGION_NONE) {
         region_node *node = region_node_at(range, ref, outside);
         if (node->max < size) {
@@ -261,10 +331,10 @@ REGION_INLINE uint32_t region_strips_find(const region_strips *strips, uint32_t 
         }
         if (is_top || entry % REGION_FAN != 0) {
             const uint32_t group = entry / REGION_FAN * REGION_FAN;
-            while (entry < group + REGION_FAN && strips->levels[level][entry] < size) {
-                entry++;
-            }
-            if (entry < group + REGION_FAN) {
+            const uint32_t bits = region_group_bits(&strips->levels[level][group], size) &
+                                  UINT32_MAX << (entry - group);
+            if (bits != 0) {
+                entry = group + base_ctz(bits);
                 break;
             }
             if (is_top) {
@@ -287,8 +357,30 @@ REGION_INLINE uint32_t region_strips_largest(const region_strips *strips)
     return region_group_max(strips->levels[strips->level_count - 1]);
 }
 
-/* The first partition of at least `size`, or NULL. */
-REGION_INLINE region_node *region_strips_first(const region_range *range, uint32_t size,
+REGION_INLINE region_found region_strips_found(const region_range *range, const region_node *node,
+                                               bool outside)
+{
+    if (node == NULL) {
+        return (region_found){REGION_NONE, 0};
+    }
+    return (region_found){region_ref_of(range, node, outside), node->size};
+}
+
+/* The first in a strip that has one of at least `size`. */
+REGION_INLINE region_found region_strips_first_in(const region_range *range, uint32_t strip,
+                                                  uint32_t size, bool outside)
+{
+    const region_strips *strips = &range->index.strips;
+    const uint32_t root = strips->roots[strip];
+    if ((root & REGION_ONLY) != 0) {
+        return (region_found){root & ~REGION_ONLY, strips->levels[0][strip]};
+    }
+    return region_strips_found(range, region_strip_first(range, root, size, NULL, outside),
+                               outside);
+}
+
+/* The first partition of at least `size`. */
+REGION_INLINE region_found region_strips_first(const region_range *range, uint32_t size,
                                                bool outside)
 {
     const region_strips *strips = &range->index.strips;
@@ -297,30 +389,33 @@ REGION_INLINE region_node *region_strips_first(const region_range *range, uint32
         entry *= REGION_FAN;
         const uint32_t found = region_group_find(&strips->levels[level - 1][entry], size);
         if (found == REGION_FAN) {
-            return NULL;
+            return (region_found){REGION_NONE, 0};
         }
         entry += found;
     }
-    return region_strip_first(range, strips->roots[entry], size, NULL, outside);
+    return region_strips_first_in(range, entry, size, outside);
 }
 
-/* The first partition of at least `size` that begins at `from` or later, or NULL. */
-REGION_INLINE region_node *region_strips_first_from(const region_range *range, uint32_t from,
+/* The first partition of at least `size` that begins at `from` or later. */
+REGION_INLINE region_found region_strips_first_from(const region_range *range, uint32_t from,
                                                     uint32_t size, bool outside)
 {
     const region_strips *strips = &range->index.strips;
-    region_node *node = region_strip_first_from(range, from, size, outside);
-    if (node != NULL) {
-        return node;
+    const uint32_t own = from >> REGION_STRIP_SHIFT;
+    if (strips->levels[0][own] >= size) {
+        const region_node *node = region_strip_first_from(range, from, size, outside);
+        if (node != NULL) {
+            return region_strips_found(range, node, outside);
+        }
     }
-    const uint32_t next = (from >> REGION_STRIP_SHIFT) + 1;
-    if (next >= strips->count) {
-        return NULL;
+    if (own + 1 >= strips->count) {
+        return (region_found){REGION_NONE, 0};
     }
-    const uint32_t strip = region_strips_find(strips, next, size);
-    return strip == REGION_NONE
-               ? NULL
-               : region_strip_first(range, strips->roots[strip], size, NULL, outside);
+    const uint32_t strip = region_strips_find(strips, own + 1, size);
+    if (strip == REGION_NONE) {
+        return (region_found){REGION_NONE, 0};
+    }
+    return region_strips_first_in(range, strip, size, outside);
 }
 
 /* Entries of a level for so many below it: whole groups. */
@@ -340,7 +435,7 @@ REGION_INLINE bool region_strips_has(const region_range *range, const region_nod
                                      uint32_t ref, bool outside)
 {
     uint32_t key = region_strip_key(node->start);
-    uint32_t at = range->index.strips.roots[node->start >> REGION_STRIP_SHIFT];
+    uint32_t at = region_strip_root(&range->index.strips, node->start >> REGION_STRIP_SHIFT);
     while (at != ref) {
         if (!region_is_free_ref(range, at, outside)) {
             return false;
@@ -360,10 +455,21 @@ REGION_INLINE bool region_strips_balance(const region_range *range, uint32_t cou
     uint32_t waiting[REGION_STRIP_SHIFT + 4];
     for (uint32_t strip = 0; strip < strips->count; strip++) {
         uint32_t length = 0;
-        if (strips->levels[0][strip] != region_strip_max(range, strips->roots[strip], outside)) {
+        const uint32_t root = region_strip_root(strips, strip);
+        if (root != REGION_NONE && !region_is_free_ref(range, root, outside)) {
             return false;
         }
-        waiting[length++] = strips->roots[strip];
+        if (strips->levels[0][strip] != region_strip_max(range, root, outside)) {
+            return false;
+        }
+        if (root != REGION_NONE) {
+            const region_node *node = region_node_at(range, root, outside);
+            const bool is_only = (node->a & node->b) == REGION_NONE;
+            if (is_only != ((strips->roots[strip] & REGION_ONLY) != 0)) {
+                return false;
+            }
+        }
+        waiting[length++] = root;
         while (length > 0) {
             const uint32_t ref = waiting[--length];
             if (ref == REGION_NONE) {

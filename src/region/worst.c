@@ -11,7 +11,7 @@ REGION_INLINE region_found worst_find(region_range *range, uint32_t need, bool o
     if (largest < need) {
         return (region_found){REGION_NONE, 0};
     }
-    return by_address_found(range, region_strips_first(range, largest, outside), outside);
+    return region_strips_first(range, largest, outside);
 }
 
 REGION_INLINE uint64_t worst_rank(region_range *range, uint32_t need, bool outside)
