@@ -119,10 +119,12 @@ typedef struct tarn_region {
     tarn_heap heap; /* the region as a heap: tarn_heap_alloc(&region.heap, ...) */
     const struct region_policy *policy;
     struct region_range *ranges; /* lowest address first */
+    void *(*take)(struct tarn_region *region, size_t size,
+                  size_t alignment);                       /* alloc and free, by the */
+    void (*give)(struct tarn_region *region, void *block); /* shortest way that serves */
     tarn_region_options options; /* as given, with the defaults filled in */
     uint64_t allocs;             /* blocks ever given, a count */
     uint64_t failures;           /* requests ever refused, a count */
-    uint64_t blocks;             /* live ones, a count */
     uint64_t live;               /* granules of the used partitions */
     uint64_t peak_live;
     size_t footprint; /* bytes of the ranges, and of the outside books */
@@ -132,7 +134,6 @@ typedef struct tarn_region {
     uint32_t seed;    /* what check codes and hashes are salted with */
     bool has_memory;  /* false: only offsets */
     bool is_watched;  /* Valgrind or AddressSanitizer wants to know of blocks */
-    bool is_plain;    /* one range, with memory, and nobody watches: the short way serves */
 } tarn_region;
 
 /* Makes a region of `range`, or of range.size bytes from upstream if range.start is NULL; with the

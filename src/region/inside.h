@@ -165,16 +165,10 @@ REGION_INLINE uint32_t inside_alloc_aligned(region_range *range, uint32_t need, 
     return ref;
 }
 
-REGION_INLINE uint32_t inside_alloc(region_range *range, size_t size, size_t alignment,
-                                    const region_index *index)
+/* A block at any granule. */
+REGION_INLINE uint32_t inside_alloc_plain(region_range *range, uint32_t need,
+                                          const region_index *index)
 {
-    const uint32_t need = inside_need(range, size);
-    if (need == 0) {
-        return REGION_NONE;
-    }
-    if (alignment > REGION_GRANULE) {
-        return inside_alloc_aligned(range, need, alignment, index);
-    }
     const region_found found = index->find(range, need);
     if (found.ref == REGION_NONE) {
         return REGION_NONE;
@@ -199,6 +193,33 @@ REGION_INLINE uint32_t inside_alloc(region_range *range, size_t size, size_t ali
     inside_mark(range, inside_node(range, ref), ref, need, REGION_USED, true);
     region_give(range, need);
     return ref;
+}
+
+REGION_INLINE uint32_t inside_alloc(region_range *range, size_t size, size_t alignment,
+                                    const region_index *index)
+{
+    const uint32_t need = inside_need(range, size);
+    if (need == 0) {
+        return REGION_NONE;
+    }
+    if (alignment > REGION_GRANULE) {
+        return inside_alloc_aligned(range, need, alignment, index);
+    }
+    return inside_alloc_plain(range, need, index);
+}
+
+REGION_INLINE void *inside_take(tarn_region *region, size_t size, size_t alignment,
+                                const region_index *index)
+{
+    region_range *range = region->ranges;
+    if (base_likely(region_is_small_alignment(alignment) && size <= range->largest)) {
+        /* A size of 0 needs what 1 needs. */
+        const uint32_t ref = inside_alloc_plain(range, inside_need(range, size), index);
+        if (base_likely(ref != REGION_NONE)) {
+            return (unsigned char *)inside_node(range, ref) + REGION_TAG;
+        }
+    }
+    return region_alloc_slow(region, size, alignment);
 }
 
 /* The node of a live block, or no return. */
@@ -257,6 +278,17 @@ REGION_INLINE void inside_free(region_range *range, uint32_t ref, const region_i
         return;
     }
     inside_insert(range, ref, size, index);
+}
+
+REGION_INLINE void inside_give(tarn_region *region, void *block, const region_index *index)
+{
+    region_range *range = region->ranges;
+    const uintptr_t distance = (uintptr_t)block - REGION_TAG - (uintptr_t)range->nodes;
+    if (base_likely(distance <= range->largest && distance % REGION_GRANULE == 0)) {
+        inside_free(range, (uint32_t)(distance >> REGION_GRANULE_SHIFT), index);
+    } else {
+        region_free_slow(region, block);
+    }
 }
 
 REGION_INLINE bool inside_resize(region_range *range, uint32_t ref, size_t bytes,

@@ -272,6 +272,25 @@ REGION_INLINE void outside_free(region_range *range, uint32_t start, const regio
     outside_insert(range, record, ref, index);
 }
 
+REGION_INLINE void *outside_take(tarn_region *region, size_t size, size_t alignment,
+                                 const region_index *index)
+{
+    region_range *range = region->ranges;
+    if (base_likely(region_is_small_alignment(alignment) && size - 1 < range->largest)) {
+        const uint32_t start = outside_alloc(range, size, alignment, index);
+        if (base_likely(start != REGION_NONE)) {
+            return (void *)region_address(range, start);
+        }
+    }
+    return region_alloc_slow(region, size, alignment);
+}
+
+REGION_INLINE void outside_give(tarn_region *region, void *block, const region_index *index)
+{
+    (void)index;
+    region_free_slow(region, block);
+}
+
 REGION_INLINE bool outside_resize(region_range *range, uint32_t start, size_t bytes,
                                   const region_index *index)
 {

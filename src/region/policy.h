@@ -14,6 +14,15 @@
     {                                                                                              \
         books##_open(range, &index##_##books);                                                     \
     }                                                                                              \
+    HEAP_UNWATCHED static void *books##_##name##_take(tarn_region *region, size_t size,            \
+                                                      size_t alignment)                            \
+    {                                                                                              \
+        return books##_take(region, size, alignment, &index##_##books);                            \
+    }                                                                                              \
+    HEAP_UNWATCHED static void books##_##name##_give(tarn_region *region, void *block)             \
+    {                                                                                              \
+        books##_give(region, block, &index##_##books);                                             \
+    }                                                                                              \
     HEAP_UNWATCHED static uint32_t books##_##name##_alloc(region_range *range, size_t size,        \
                                                           size_t alignment)                        \
     {                                                                                              \
@@ -53,6 +62,8 @@
         return books##_visit(range, visitor, context);                                             \
     }                                                                                              \
     const region_policy region_##name##_##books = {                                                \
+        .take = books##_##name##_take,                                                             \
+        .give = books##_##name##_give,                                                             \
         .index_size = (index_size_of),                                                             \
         .anchors = (anchors_of),                                                                   \
         .open = books##_##name##_open,                                                             \

@@ -17,6 +17,7 @@
  */
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "heap/watch.h"
 #include "tarn/region.h"
 
@@ -136,6 +137,11 @@ struct region_range {
  *   visit       calls for each partition in the order of addresses; false if the visitor ended it
  */
 typedef struct region_policy {
+    /* alloc and free of blocks by address, for a region of one range that nobody watches: all at once,
+     * without a way through the front. They hand what is not plain to region_alloc_slow() and
+     * region_free_slow(). NULL: the front does it. */
+    void *(*take)(tarn_region *region, size_t size, size_t alignment);
+    void (*give)(tarn_region *region, void *block);
     size_t (*index_size)(const tarn_region_options *options, uint32_t granules);
     uint32_t (*anchors)(const tarn_region_options *options, uint32_t granules);
     void (*open)(region_range *range);
@@ -192,17 +198,17 @@ REGION_INLINE void region_give(region_range *range, uint32_t granules)
 {
     tarn_region *region = range->region;
     range->blocks++;
-    region->blocks++;
     region->allocs++;
     region->live += granules;
-    region->peak_live = region->live > region->peak_live ? region->live : region->peak_live;
+    if (base_unlikely(region->live > region->peak_live)) {
+        region->peak_live = region->live;
+    }
 }
 
 REGION_INLINE void region_take(region_range *range, uint32_t granules)
 {
     tarn_region *region = range->region;
     range->blocks--;
-    region->blocks--;
     region->live -= granules;
 }
 
@@ -211,7 +217,19 @@ REGION_INLINE void region_change(region_range *range, uint32_t old, uint32_t new
 {
     tarn_region *region = range->region;
     region->live = region->live - old + new;
-    region->peak_live = region->live > region->peak_live ? region->live : region->peak_live;
+    if (base_unlikely(region->live > region->peak_live)) {
+        region->peak_live = region->live;
+    }
+}
+
+/* What the front does with any region and any argument. */
+void *region_alloc_slow(tarn_region *region, size_t size, size_t alignment);
+void region_free_slow(tarn_region *region, void *block);
+
+/* True for no alignment, and for powers of two up to that of max_align_t. */
+REGION_INLINE bool region_is_small_alignment(size_t alignment)
+{
+    return alignment <= REGION_GRANULE && (alignment & (alignment - 1)) == 0;
 }
 
 /* Fatal: nothing that begins at `start` is a live block. */

@@ -366,10 +366,14 @@ static void drop_range(region_range *range)
     }
 }
 
-/* After every change of the ranges. */
-static void note_plain(tarn_region *region)
+/* After every change of the ranges: the shortest way that serves. */
+static void choose_way(tarn_region *region)
 {
-    region->is_plain = region->has_memory && !region->is_watched && region->ranges->next == NULL;
+    const bool is_plain = region->has_memory && !region->is_watched && region->ranges->next == NULL;
+    region->take =
+        is_plain && region->policy->take != NULL ? region->policy->take : region_alloc_slow;
+    region->give =
+        is_plain && region->policy->give != NULL ? region->policy->give : region_free_slow;
 }
 
 static bool overlaps(tarn_memory one, tarn_memory other)
@@ -425,7 +429,7 @@ static tarn_status add_range(tarn_region *region, tarn_memory memory, tarn_memor
     range->next = *place;
     *place = range;
     region->policy->open(range);
-    note_plain(region);
+    choose_way(region);
     region->footprint += (region->has_memory ? memory.size : 0) + outside_books_size(range);
     if (region->footprint > region->peak_footprint) {
         region->peak_footprint = region->footprint;
@@ -562,7 +566,7 @@ tarn_status tarn_region_remove(tarn_region *region, const void *address)
         return TARN_NO_ROOM;
     }
     *place = range->next;
-    note_plain(region);
+    choose_way(region);
     region->footprint -= range->memory.size + outside_books_size(range);
     drop_range(range);
     return TARN_OK;
@@ -692,10 +696,7 @@ static inline size_t served_alignment(size_t size, size_t alignment)
     return size <= PTRDIFF_MAX && base_is_power_of_two(alignment) ? alignment : 0;
 }
 
-static void *alloc_slow(tarn_region *region, size_t size, size_t alignment)
-    __attribute__((noinline));
-
-static void *alloc_slow(tarn_region *region, size_t size, size_t alignment)
+void *region_alloc_slow(tarn_region *region, size_t size, size_t alignment)
 {
     bool is_served = false;
     alignment = served_alignment(size, alignment);
@@ -706,37 +707,21 @@ static void *alloc_slow(tarn_region *region, size_t size, size_t alignment)
     return (void *)alloc(region, size == 0 ? 1 : size, alignment, &is_served);
 }
 
+void region_free_slow(tarn_region *region, void *block)
+{
+    if (block != NULL) {
+        give_back(region, (uintptr_t)block);
+    }
+}
+
 void *tarn_region_alloc(tarn_region *region, size_t size, size_t alignment)
 {
-    /* No alignment is served as one of a granule, which is no more than this asks for. */
-    if (base_likely(region->is_plain && alignment <= REGION_GRANULE &&
-                    (alignment & (alignment - 1)) == 0 && size - 1 < PTRDIFF_MAX)) {
-        region_range *range = region->ranges;
-        const uint32_t start = region->policy->alloc(range, size, REGION_GRANULE);
-        if (base_likely(start != REGION_NONE)) {
-            return (void *)(region_address(range, start) + range->tag);
-        }
-        region->failures++;
-        return NULL;
-    }
-    return alloc_slow(region, size, alignment);
+    return region->take(region, size, alignment);
 }
 
 void tarn_region_free(tarn_region *region, void *block)
 {
-    if (base_likely(region->is_plain)) {
-        region_range *range = region->ranges;
-        const uintptr_t distance = (uintptr_t)block - range->base - range->tag;
-        const uint32_t shift = range->shift;
-        if (base_likely(distance < (uintptr_t)range->granules << shift &&
-                        (distance & (((uintptr_t)1 << shift) - 1)) == 0)) {
-            region->policy->free(range, (uint32_t)(distance >> shift));
-            return;
-        }
-    }
-    if (block != NULL) {
-        give_back(region, (uintptr_t)block);
-    }
+    region->give(region, block);
 }
 
 bool tarn_region_resize(tarn_region *region, void *block, size_t size)
@@ -789,7 +774,6 @@ void tarn_region_reset(tarn_region *region)
         region->policy->open(range);
         hide_all(range);
     }
-    region->blocks = 0;
     region->live = 0;
     region->rover = 0;
     watch_end(region);
@@ -818,15 +802,19 @@ size_t tarn_region_exact(const tarn_region *region)
 
 tarn_stats tarn_region_stats(tarn_region *region)
 {
+    uint64_t blocks = 0;
+    for (const region_range *range = region->ranges; range != NULL; range = range->next) {
+        blocks += range->blocks;
+    }
     return (tarn_stats){
         .live = (size_t)region->live * region->options.granule,
         .peak_live = (size_t)region->peak_live * region->options.granule,
         .footprint = region->footprint,
         .peak_footprint = region->peak_footprint,
         .largest_free = tarn_region_largest_free(region),
-        .blocks = region->blocks,
+        .blocks = blocks,
         .allocs = region->allocs,
-        .frees = region->allocs - region->blocks,
+        .frees = region->allocs - blocks,
         .failures = region->failures,
     };
 }
