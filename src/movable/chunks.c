@@ -142,6 +142,11 @@ static void leave_list(tarn_movable *heap, uint32_t hole, uint32_t list)
     movable_head *head = movable_head_of(heap);
     const uint32_t next = next_of(heap, hole);
     const uint32_t previous = previous_of(heap, hole);
+    const bool is_linked = next < head->end && previous < head->end &&
+                           (next == 0 || previous_of(heap, next) == hole) &&
+                           (previous == 0 ? head->lists[list] : next_of(heap, previous)) == hole;
+    TARN_CHECK(is_linked, "a freed block was written to", movable_name(heap),
+               word_at(heap, hole + 1));
     if (next != 0) {
         set_links(heap, next, next_of(heap, next), previous);
     }
@@ -149,8 +154,6 @@ static void leave_list(tarn_movable *heap, uint32_t hole, uint32_t list)
         set_links(heap, previous, next, previous_of(heap, previous));
         return;
     }
-    TARN_CHECK(head->lists[list] == hole, "the list of holes was overwritten", movable_name(heap),
-               word_at(heap, hole));
     head->lists[list] = next;
     if (next == 0) {
         head->step_maps[list / STEPS] &= (uint16_t) ~(1u << list % STEPS);
@@ -227,6 +230,11 @@ static void hole_stay_clean(tarn_movable *heap, uint32_t place, uint32_t granule
 void hole_leave(tarn_movable *heap, uint32_t place, uint32_t granules)
 {
     movable_head *head = movable_head_of(heap);
+    /* Both words are touched anyway: the chunks at either end are about to change. */
+    TARN_CHECK(granules - 1 < head->end - place && word_is_free(*word_at(heap, place)) &&
+                   *word_at(heap, place + granules - 1) == word_of_hole(granules),
+               "the bytes around a freed block were overwritten", movable_name(heap),
+               word_at(heap, place + 1));
     if ((*word_at(heap, place) & WORD_CLEAN) != 0) {
         head->clean -= hole_pages(heap, place, granules).size;
     }
@@ -455,10 +463,8 @@ static uint32_t release(tarn_movable *heap, uint32_t place, uint32_t granules, b
     }
     if (is_after_hole) {
         const uint32_t more = word_granules(*word_at(heap, place - 1));
-        TARN_CHECK(word_is_free(*word_at(heap, place - 1)) && more < place &&
-                       *word_at(heap, place - more) >> 3 == *word_at(heap, place - 1) >> 3,
-                   "the bytes before the block were overwritten", movable_name(heap),
-                   word_at(heap, place + 1));
+        TARN_CHECK(more <= place - FIRST_PLACE, "the bytes before the block were overwritten",
+                   movable_name(heap), word_at(heap, place + 1));
         hole_leave(heap, place - more, more);
         tract_drop_start(heap, place, place + granules);
         place -= more;

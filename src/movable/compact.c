@@ -92,6 +92,19 @@ static move_advice advice_for(const move_meter *meter, uint32_t granules)
     return granules > meter->bytes / GRANULE ? STOP_HERE : MOVE_IT;
 }
 
+/* The entry of the live chunk at the place: what does not belong together is not moved. */
+static tarn_movable_entry *entry_of_chunk(const tarn_movable *heap, uint32_t place, uint64_t word)
+{
+    const uint32_t number = word_number(word);
+    const movable_head *head = movable_head_of(heap);
+    TARN_CHECK(number != 0 && number <= head->count &&
+                   word_granules(word) - 2 < head->end - place &&
+                   entry_load(entry_at(heap, number)).place == place + 1,
+               "the bytes before the block were overwritten", movable_name(heap),
+               word_at(heap, place + 1));
+    return entry_at(heap, number);
+}
+
 /* ---- sliding ---- */
 
 typedef struct sliding {
@@ -148,7 +161,7 @@ static uint32_t seize_run(sliding *slide, uint32_t target)
         if (word_is_free(word) || advice_for(slide->meter, granules) != MOVE_IT ||
             run + (size_t)granules > room || (run > 0 && run + granules > slide->meter->run_max) ||
             chunk_gap(target + run, word_alignment(word)) != 0 ||
-            !entry_seize(heap, entry_at(heap, word_number(word)))) {
+            !entry_seize(heap, entry_of_chunk(heap, slide->at + run, word))) {
             break;
         }
         run += granules;
@@ -185,6 +198,9 @@ static void slide_step(sliding *slide)
     tarn_movable *heap = slide->heap;
     const uint64_t word = *word_at(heap, slide->at);
     const uint32_t granules = word_granules(word);
+    TARN_CHECK(granules - 1 < movable_head_of(heap)->end - slide->at,
+               "the bytes before the block were overwritten", movable_name(heap),
+               word_at(heap, slide->at + 1));
     wipe_tracts(slide, slide->at);
     if (word_is_free(word)) {
         if (!slide->is_full) {
@@ -312,7 +328,7 @@ static uint32_t evacuate_block(tarn_movable *heap, uint32_t place, uint32_t trac
                                move_meter *meter)
 {
     const uint64_t word = *word_at(heap, place);
-    tarn_movable_entry *entry = entry_at(heap, word_number(word));
+    tarn_movable_entry *entry = entry_of_chunk(heap, place, word);
     if (!entry_seize(heap, entry)) {
         return 0;
     }

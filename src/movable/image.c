@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "movable/image.h"
+
 #include "movable/core.h"
 
 #include "base/text.h"
@@ -8,7 +10,7 @@
 
 /*
  *     file    [ preface | pieces of the arena, from FIRST_PLACE to the end | pieces of the table, entry n first ]
- *     piece   [ up to PIECE_WORDS words | their hash ]
+ *     piece   [ up to IMAGE_PIECE_WORDS words | their hash ]
  *
  * Each hash begins with the one before, so a piece that is altered, missing, or from another place or file is noticed
  * where it is read. What can be computed is not in the file: links, tracts, counts. So loading trusts nothing, and an
@@ -16,43 +18,6 @@
  *
  * Holes are written as one word and zeros: nothing of freed blocks gets into a file, and equal heaps give equal files.
  */
-
-#define PIECE_WORDS 2048
-#define IMAGE_MAGIC UINT64_C(0x65676d496e726154) /* "TarnImge" where bytes are little-endian */
-#define BYTE_ORDER_MARK UINT32_C(0x01020304)
-
-typedef struct image_preface {
-    uint64_t magic;
-    uint32_t order;
-    uint32_t version;
-    uint32_t word_size;
-    uint32_t alignment; /* of the most aligned block, bytes */
-    uint32_t first;     /* FIRST_PLACE */
-    uint32_t end;
-    uint32_t count;
-    uint32_t generation;
-    uint64_t root;
-    uint64_t reserved; /* 0 */
-    uint64_t hash;     /* of the words before */
-} image_preface;
-
-#define PREFACE_WORDS (sizeof(image_preface) / sizeof(movable_word))
-
-/* Every step is a bijection of the state, and of the word: a change of one word always changes the hash. */
-static uint64_t hash_of(uint64_t seed, const movable_word *words, size_t count)
-{
-    uint64_t hash = seed;
-    for (size_t i = 0; i < count; i++) {
-        hash = (hash ^ words[i]) * UINT64_C(0x9E3779B97F4A7C15);
-        hash ^= hash >> 32;
-    }
-    return hash;
-}
-
-static uint64_t preface_hash(const image_preface *preface)
-{
-    return hash_of(IMAGE_MAGIC, (const movable_word *)(const void *)preface, PREFACE_WORDS - 1);
-}
 
 /* What went wrong, in words, for the caller. */
 typedef struct image_complaint {
@@ -73,13 +38,13 @@ typedef struct image_writer {
     int error; /* the system's; once there is one, nothing more is written */
     uint64_t hash;
     size_t count; /* words of the piece */
-    movable_word piece[PIECE_WORDS + 1];
+    movable_word piece[IMAGE_PIECE_WORDS + 1];
 } image_writer;
 
 static void write_piece(image_writer *writer)
 {
     if (writer->count > 0 && writer->error == 0) {
-        writer->hash = hash_of(writer->hash, writer->piece, writer->count);
+        writer->hash = image_hash(writer->hash, writer->piece, writer->count);
         writer->piece[writer->count] = writer->hash;
         writer->error = os_file_write(writer->descriptor, writer->piece,
                                       (writer->count + 1) * sizeof(movable_word));
@@ -91,7 +56,7 @@ static void write_piece(image_writer *writer)
 static void write_words(image_writer *writer, const movable_word *words, size_t count)
 {
     while (count > 0) {
-        const size_t room = PIECE_WORDS - writer->count;
+        const size_t room = IMAGE_PIECE_WORDS - writer->count;
         const size_t now = count < room ? count : room;
         movable_word *to = writer->piece + writer->count;
         if (words != NULL) {
@@ -102,7 +67,7 @@ static void write_words(image_writer *writer, const movable_word *words, size_t 
         }
         writer->count += now;
         count -= now;
-        if (writer->count == PIECE_WORDS) {
+        if (writer->count == IMAGE_PIECE_WORDS) {
             write_piece(writer);
         }
     }
@@ -168,7 +133,7 @@ static int write_image(const tarn_movable *heap, int descriptor)
     const movable_head *head = movable_head_of(heap);
     image_preface preface = {
         .magic = IMAGE_MAGIC,
-        .order = BYTE_ORDER_MARK,
+        .order = IMAGE_ORDER,
         .version = MOVABLE_VERSION,
         .word_size = sizeof(size_t),
         .alignment = largest_alignment(heap),
@@ -178,7 +143,7 @@ static int write_image(const tarn_movable *heap, int descriptor)
         .generation = head->generation,
         .root = head->root,
     };
-    preface.hash = preface_hash(&preface);
+    preface.hash = image_preface_hash(&preface);
     image_writer writer = {.descriptor = descriptor, .hash = preface.hash};
     writer.error = os_file_write(descriptor, &preface, sizeof preface);
     write_arena(&writer, heap);
@@ -292,7 +257,7 @@ static tarn_status read_bytes(image_reader *reader, void *bytes, size_t size)
 static tarn_status read_words(image_reader *reader, movable_word *words, size_t count)
 {
     while (count > 0) {
-        const size_t now = count < PIECE_WORDS ? count : PIECE_WORDS;
+        const size_t now = count < IMAGE_PIECE_WORDS ? count : IMAGE_PIECE_WORDS;
         const uint64_t offset = reader->offset;
         movable_word hash = 0;
         tarn_status status = read_bytes(reader, words, now * sizeof *words);
@@ -302,7 +267,7 @@ static tarn_status read_words(image_reader *reader, movable_word *words, size_t 
         if (status != TARN_OK) {
             return status;
         }
-        reader->hash = hash_of(reader->hash, words, now);
+        reader->hash = image_hash(reader->hash, words, now);
         if (reader->hash != hash) {
             return bad_image(reader, "altered between byte %llu and byte %llu",
                              (unsigned long long)offset, (unsigned long long)reader->offset);
@@ -324,14 +289,14 @@ static tarn_status read_preface(image_reader *reader, image_preface *preface)
                                      ? "from a machine of another byte order"
                                      : "not an image of a movable heap");
     }
-    if (preface->order != BYTE_ORDER_MARK || preface->word_size != sizeof(size_t)) {
+    if (preface->order != IMAGE_ORDER || preface->word_size != sizeof(size_t)) {
         return bad_image(reader, "from a machine of another kind");
     }
     if (preface->version != MOVABLE_VERSION || preface->first != FIRST_PLACE) {
         return bad_image(reader, "of version %u; this library reads version %u",
                          (unsigned)preface->version, (unsigned)MOVABLE_VERSION);
     }
-    if (preface->hash != preface_hash(preface) || preface->reserved != 0) {
+    if (preface->hash != image_preface_hash(preface) || preface->reserved != 0) {
         return bad_image(reader, "altered between byte 0 and byte %zu", sizeof *preface);
     }
     if (preface->end < FIRST_PLACE || preface->count > NUMBER_MAX ||

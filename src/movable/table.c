@@ -97,7 +97,7 @@ size_t table_trim(tarn_movable *heap)
     if (dropped == 0) {
         return 0;
     }
-    head->count = count;
+    __atomic_store_n(&head->count, count, __ATOMIC_RELEASE);
     head->vacant = 0;
     for (uint32_t number = count; number > 0; number--) {
         tarn_movable_entry *entry = entry_at(heap, number);
