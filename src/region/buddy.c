@@ -430,8 +430,7 @@ REGION_INLINE uint32_t take(region_range *range, uint32_t order, bool of_three)
     return number << order;
 }
 
-static __attribute__((noinline)) uint32_t alloc_aligned(region_range *range, size_t size,
-                                                        size_t alignment)
+static uint32_t alloc_aligned(region_range *range, size_t size, size_t alignment)
 {
     buddy *own = buddy_of(range);
     size_t skip;
@@ -459,20 +458,26 @@ REGION_INLINE uint32_t alloc_plain(region_range *range, size_t size, bool of_thr
     return first;
 }
 
-static __attribute__((noinline)) uint32_t alloc_of_any(region_range *range, size_t size)
+static uint32_t alloc(region_range *range, size_t size, size_t alignment)
 {
+    if (alignment >> range->shift > 1) {
+        return alloc_aligned(range, size, alignment);
+    }
     return alloc_plain(range, size, false);
 }
 
-static uint32_t alloc(region_range *range, size_t size, size_t alignment)
+static void *take_block(tarn_region *region, size_t size, size_t alignment)
 {
-    if (base_unlikely(alignment >> range->shift > 1)) {
-        return alloc_aligned(range, size, alignment);
+    region_range *range = region->ranges;
+    /* Every granule is aligned enough, and the size is not 0. */
+    if (base_likely(region_is_small_alignment(alignment) && range->shift >= REGION_GRANULE_SHIFT &&
+                    buddy_of(range)->depth == 2 && size - 1 < range->largest)) {
+        const uint32_t start = alloc_plain(range, size, true);
+        if (base_likely(start != REGION_NONE)) {
+            return (void *)region_address(range, start);
+        }
     }
-    if (buddy_of(range)->depth != 2) {
-        return alloc_of_any(range, size);
-    }
-    return alloc_plain(range, size, true);
+    return region_alloc_slow(region, size, alignment);
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -511,17 +516,21 @@ REGION_INLINE void free_plain(region_range *range, uint32_t start, bool of_three
     }
 }
 
-static __attribute__((noinline)) void free_of_any(region_range *range, uint32_t start)
+static void free_start(region_range *range, uint32_t start)
 {
     free_plain(range, start, false);
 }
 
-static void free_block(region_range *range, uint32_t start)
+static void give_block(tarn_region *region, void *block)
 {
-    if (buddy_of(range)->depth != 2) {
-        free_of_any(range, start);
-    } else {
+    region_range *range = region->ranges;
+    const uintptr_t distance = (uintptr_t)block - range->base;
+    const uint32_t start = (uint32_t)(distance >> range->shift);
+    if (base_likely(distance < range->largest && (uintptr_t)start << range->shift == distance &&
+                    buddy_of(range)->depth == 2)) {
         free_plain(range, start, true);
+    } else {
+        region_free_slow(region, block);
     }
 }
 
@@ -790,11 +799,13 @@ static void open(region_range *range)
 }
 
 const region_policy region_buddy = {
+    .take = take_block,
+    .give = give_block,
     .index_size = index_size,
     .anchors = anchors,
     .open = open,
     .alloc = alloc,
-    .free = free_block,
+    .free = free_start,
     .resize = resize,
     .room = room,
     .largest = largest,
