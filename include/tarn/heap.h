@@ -125,7 +125,10 @@ TARN_API tarn_status tarn_heap_visit(tarn_heap *heap, tarn_visitor *visitor, voi
 
 /* A hint for programs that defragment by copying: true if freeing `block` and allocating as much again
  * would probably get a place on fuller pages, and so help to empty the page it is on. False where
- * the heap cannot tell. `size` is what was asked for last. Cost: the heap's own, small. */
+ * the heap cannot tell. `size` is what was asked for last. A program that moves all blocks of which
+ * this is true, and later does so again, ends with few pages partly full. The general malloc tells
+ * of small blocks that the calling thread allocated, its first-class heaps of all small blocks.
+ * Cost: the heap's own, small. */
 TARN_API bool tarn_heap_should_move(tarn_heap *heap, void *block, size_t size);
 
 /* Frees every block at once. TARN_UNSUPPORTED where the heap cannot; then nothing has changed. */

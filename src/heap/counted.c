@@ -98,6 +98,7 @@ tarn_status tarn_counted_init(tarn_counted *counted, const tarn_counted_options 
         .visit = heap_wrapper_visit,
         .reset = counted_reset,
         .alloc_zeroed = counted_alloc_zeroed,
+        .should_move = heap_wrapper_should_move,
     };
     static const tarn_counted_options none;
     if (options == NULL) {

@@ -75,6 +75,7 @@ tarn_status tarn_failing_init(tarn_failing *failing, const tarn_failing_options 
         .visit = heap_wrapper_visit,
         .reset = heap_wrapper_reset,
         .alloc_zeroed = failing_alloc_zeroed,
+        .should_move = heap_wrapper_should_move,
     };
     static const tarn_failing_options none;
     if (options == NULL) {

@@ -103,6 +103,7 @@ tarn_status tarn_limited_init(tarn_limited *limited, const tarn_limited_options 
         .visit = heap_wrapper_visit,
         .reset = limited_reset,
         .alloc_zeroed = limited_alloc_zeroed,
+        .should_move = heap_wrapper_should_move,
     };
     static const tarn_limited_options none;
     if (options == NULL) {

@@ -92,6 +92,14 @@ static bool locked_reset(tarn_heap *heap)
     return done;
 }
 
+static bool locked_should_move(tarn_heap *heap, void *block, size_t size)
+{
+    tarn_heap *upstream = enter(heap);
+    const bool should = upstream->ops->should_move(upstream, block, size);
+    leave(heap);
+    return should;
+}
+
 tarn_status tarn_locked_init(tarn_locked *locked, const tarn_locked_options *options)
 {
     static const tarn_heap_ops ops = {
@@ -105,6 +113,7 @@ tarn_status tarn_locked_init(tarn_locked *locked, const tarn_locked_options *opt
         .visit = locked_visit,
         .reset = locked_reset,
         .alloc_zeroed = locked_alloc_zeroed,
+        .should_move = locked_should_move,
     };
     static const tarn_locked_options none;
     if (options == NULL) {

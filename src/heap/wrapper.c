@@ -24,6 +24,9 @@ void heap_wrapper_init(tarn_heap *heap, const tarn_heap_ops *ops, tarn_heap *ups
     if (can->alloc_zeroed == NULL) {
         wrapper->ops.alloc_zeroed = NULL;
     }
+    if (can->should_move == NULL) {
+        wrapper->ops.should_move = NULL;
+    }
     *heap = (tarn_heap){.ops = &wrapper->ops, .name = name != NULL ? name : default_name};
 }
 
@@ -118,4 +121,10 @@ bool heap_wrapper_reset(tarn_heap *heap)
     }
     heap_books_take_all(&wrapper->books);
     return true;
+}
+
+bool heap_wrapper_should_move(tarn_heap *heap, void *block, size_t size)
+{
+    tarn_heap *upstream = heap_wrapper_of(heap)->upstream;
+    return upstream->ops->should_move(upstream, block, size);
 }

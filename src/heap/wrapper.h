@@ -43,5 +43,6 @@ void heap_wrapper_stats(tarn_heap *heap, tarn_stats *stats);
 bool heap_wrapper_check(tarn_heap *heap, char *fault, size_t fault_size);
 bool heap_wrapper_visit(tarn_heap *heap, tarn_visitor *visitor, void *context);
 bool heap_wrapper_reset(tarn_heap *heap);
+bool heap_wrapper_should_move(tarn_heap *heap, void *block, size_t size);
 
 #endif

@@ -182,6 +182,28 @@ static void own_free(tarn_heap *interface, void *block, size_t size)
     scavenger_notice(&own->pages);
 }
 
+/* True if the next block of the class would come from a span with more slots in use than this one of the same heap: if
+ * all blocks for which it is true move, the emptiest spans drain into the fuller ones. The heap stands still. */
+static bool should_leave(malloc_heap *heap, malloc_span *span)
+{
+    malloc_span *target = heap->current[span->class_index];
+    if (target == &nil_span) {
+        target = heap->partial[span->class_index].first;
+    }
+    return target != NULL && target != span && span_used(span) < span_used(target);
+}
+
+static bool own_should_move(tarn_heap *interface, void *block, size_t size)
+{
+    own_heap *own = own_of(interface);
+    const uintptr_t entry = entry_of(own, block);
+    os_lock_take(&own->heap.lock);
+    (void)checked_room(own, entry, block, size);
+    const bool should = is_span_entry(entry) && should_leave(&own->heap, (malloc_span *)entry);
+    os_lock_release(&own->heap.lock);
+    return should;
+}
+
 static bool own_resize(tarn_heap *interface, void *block, size_t old_size, size_t new_size)
 {
     own_heap *own = own_of(interface);
@@ -350,6 +372,7 @@ static const tarn_heap_ops own_ops = {
     .check = own_check,
     .visit = own_visit,
     .reset = own_reset,
+    .should_move = own_should_move,
 };
 
 /* ---- making and destroying ---- */
@@ -608,6 +631,22 @@ static bool process_check(tarn_heap *interface, char *fault, size_t fault_size)
     return good;
 }
 
+/* Speaks of the calling thread's own spans: where others' blocks would go is not for it to say. */
+static bool process_should_move(tarn_heap *interface, void *block, size_t size)
+{
+    (void)interface;
+    (void)size;
+    const uintptr_t entry = map_get((uintptr_t)block);
+    if (!is_span_entry(entry)) {
+        return false;
+    }
+    malloc_span *span = (malloc_span *)entry;
+    malloc_heap *heap = thread_self.heap;
+    return heap != NULL && span_is_slot(span, (uintptr_t)block) &&
+           atomic_load_explicit(&span->owner, memory_order_acquire) == heap &&
+           should_leave(heap, span);
+}
+
 tarn_heap *tarn_malloc_heap(void)
 {
     static const tarn_heap_ops ops = {
@@ -618,6 +657,7 @@ tarn_heap *tarn_malloc_heap(void)
         .trim = process_trim,
         .stats = process_stats,
         .check = process_check,
+        .should_move = process_should_move,
     };
     static tarn_heap heap = {.ops = &ops, .name = "malloc"};
     return &heap;
