@@ -61,7 +61,8 @@ typedef enum tarn_region_policy {
     TARN_NEXT_FIT,
     /* The largest; among equals the first. Logarithmic. */
     TARN_WORST_FIT,
-    /* A good fit in constant time: sizes are grouped, each power of two cut into 32 equal steps.
+    /* A good fit in constant time: sizes are grouped, each power of two cut into 32 equal steps, in
+     * ranges of less than 2^16 granules into 16 or 8.
      * The head of the request's own group if it fits, else the head of the next group that has a
      * partition. Source: Masmano, Ripoll, Crespo and Real, "TLSF" (ECRTS 2004). */
     TARN_SEGREGATED_FIT,
@@ -195,14 +196,15 @@ TARN_API size_t tarn_region_room_offset(tarn_region *region, size_t offset);
 /* Frees every block at once. Takes time linear in the index. */
 TARN_API void tarn_region_reset(tarn_region *region);
 
-/* The largest size that a request with an alignment of at most a granule is certain to get now; 0 if
- * there is none. Logarithmic. */
+/* The largest size that a request with an alignment of at most a granule is certain to get now, as
+ * long as outside books have room; 0 if there is none. Logarithmic. */
 TARN_API size_t tarn_region_largest_free(tarn_region *region);
 
 /* Up to how many bytes best fit keeps a list for each size. Constant time. */
 TARN_API size_t tarn_region_exact(const tarn_region *region);
 
-/* The region's books. `live` and `peak_live` count the room of blocks. Time as largest_free. */
+/* The region's books. `live` and `peak_live` count whole partitions, so with their tags. Time as
+ * largest_free. */
 TARN_API tarn_stats tarn_region_stats(tarn_region *region);
 
 /* True if the books balance; else the first fault is in `fault` (always terminated, cut to

@@ -8,7 +8,7 @@
  * trees for what is larger.
  */
 
-enum { LISTS_MIN = 16, LISTS_MAX = 2048, GRANULES_PER_LIST = 1024 };
+enum { LISTS_MIN = 16, LISTS_MAX = 512, GRANULES_PER_LIST = 1024 };
 
 /* Sizes below this have a list each. */
 static uint32_t list_count(uint32_t granules)
@@ -67,7 +67,7 @@ REGION_INLINE void best_remove(region_range *range, region_node *node, uint32_t 
                                bool outside)
 {
     if (base_likely(size < range->index.lists.count)) {
-        region_list_remove(range, size, node, false, outside);
+        region_list_remove(range, size, node, ref, false, outside);
     } else {
         region_tree_remove(range, node, ref, outside);
     }

@@ -269,7 +269,7 @@ REGION_INLINE void inside_free(region_range *range, uint32_t ref, const region_i
         if (base_unlikely(before_size > ref || before->size != before_size ||
                           !inside_is_tag(range, before, before_ref) ||
                           before->state != REGION_FREE)) {
-            region_overwritten(range, ref);
+            region_before_overwritten(range, ref);
         }
         size += before_size;
         index->change(range, before, before_ref, before_size, size);

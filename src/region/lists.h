@@ -63,7 +63,7 @@ REGION_INLINE void region_list_insert(region_range *range, uint32_t list, region
 /* Nothing here is decided by a branch: whether a node was the head, or the last of its list, is as
  * good as random. */
 REGION_INLINE void region_list_remove(region_range *range, uint32_t list, const region_node *node,
-                                      bool sized, bool outside)
+                                      uint32_t ref, bool sized, bool outside)
 {
     region_lists *lists = &range->index.lists;
     const uint32_t anchor = region_anchor_ref(list);
@@ -71,6 +71,15 @@ REGION_INLINE void region_list_remove(region_range *range, uint32_t list, const 
     const uint32_t left = node->b;
     region_node *before = region_node_at(range, left, outside);
     region_node *after = region_node_at(range, right, outside);
+    if (!outside) {
+        /* The links are among the users' bytes. Those of the anchors are right below 2^32, so that one
+         * comparison tells that a link leads into the books at all. */
+        const uint32_t most = range->granules + lists->count;
+        if (base_unlikely(left + lists->count >= most || right + lists->count >= most ||
+                          before->a != ref || after->b != ref)) {
+            region_links_overwritten(range, ref);
+        }
+    }
     before->a = right;
     after->b = left;
     if (sized) {

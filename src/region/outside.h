@@ -277,7 +277,8 @@ REGION_INLINE void *outside_take(tarn_region *region, size_t size, size_t alignm
 {
     region_range *range = region->ranges;
     if (base_likely(region_is_small_alignment(alignment) && size - 1 < range->largest)) {
-        const uint32_t start = outside_alloc(range, size, alignment, index);
+        const uint32_t start =
+            outside_alloc(range, size, alignment == 0 ? REGION_GRANULE : alignment, index);
         if (base_likely(start != REGION_NONE)) {
             return (void *)region_address(range, start);
         }

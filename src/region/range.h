@@ -64,10 +64,11 @@ typedef struct region_range region_range;
 
 /* Lists by size (lists.h) and trees of what is larger (tree.h). */
 typedef struct region_lists {
-    uint64_t *words;   /* a bit for each list that is not empty */
-    uint64_t summary;  /* a bit for each of the words that is not 0 */
-    uint32_t count;    /* lists; the anchors are before range->nodes */
-    uint32_t tree_map; /* a bit for each of the trees that is not empty */
+    uint64_t *words;     /* a bit for each list that is not empty */
+    uint64_t summary;    /* a bit for each of the words that is not 0 */
+    uint32_t count;      /* lists; the anchors are before range->nodes */
+    uint32_t steps_log2; /* segregated fit: lists for a power of two, as a power of two */
+    uint32_t tree_map;   /* a bit for each of the trees that is not empty */
     uint32_t trees[32];
 } region_lists;
 
@@ -165,12 +166,25 @@ extern const region_policy region_segregated_inside, region_segregated_outside;
  * of the range. */
 extern const region_policy region_buddy, region_fixed, region_single;
 
+/* Fatal: the links of the free partition at `start`, or one that leads there, were overwritten. */
+_Noreturn void region_links_overwritten(const region_range *range, uint32_t start)
+    __attribute__((cold, noinline));
+
 REGION_INLINE region_node *region_node_at(const region_range *range, uint32_t ref, bool outside)
 {
     const unsigned shift = outside ? REGION_RECORD_SHIFT : REGION_GRANULE_SHIFT;
     /* Anchors have negative refs. */
     return (region_node *)(void *)(range->nodes +
                                    (ptrdiff_t)(int32_t)ref * ((ptrdiff_t)1 << shift));
+}
+
+/* The node that a link leads to; links among the users' bytes may have been overwritten. */
+REGION_INLINE region_node *region_child(const region_range *range, uint32_t ref, bool outside)
+{
+    if (!outside && base_unlikely(ref >= range->granules)) {
+        region_links_overwritten(range, ref);
+    }
+    return region_node_at(range, ref, outside);
 }
 
 REGION_INLINE uint32_t region_ref_of(const region_range *range, const region_node *node,
@@ -237,6 +251,10 @@ _Noreturn void region_not_a_block(const region_range *range, uint32_t start, boo
     __attribute__((cold, noinline));
 /* Fatal: the books around `start` were overwritten. */
 _Noreturn void region_overwritten(const region_range *range, uint32_t start)
+    __attribute__((cold, noinline));
+
+/* Fatal: the end of the free partition before `start` was overwritten. */
+_Noreturn void region_before_overwritten(const region_range *range, uint32_t start)
     __attribute__((cold, noinline));
 
 /* Tells a fault for check, at a start; returns false. */

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "heap/watch.h"
+#include "region/fixed.h"
 #include "region/outside.h"
 #include "region/range.h"
 #include "tarn/heaps.h"
@@ -55,6 +56,18 @@ void region_not_a_block(const region_range *range, uint32_t start, bool is_free)
 void region_overwritten(const region_range *range, uint32_t start)
 {
     base_fatal("the bytes behind the block were overwritten", range->region->heap.name,
+               block_at(range, start));
+}
+
+void region_links_overwritten(const region_range *range, uint32_t start)
+{
+    base_fatal("the links of a free block were overwritten", range->region->heap.name,
+               block_at(range, start));
+}
+
+void region_before_overwritten(const region_range *range, uint32_t start)
+{
+    base_fatal("the free block before this one was overwritten", range->region->heap.name,
                block_at(range, start));
 }
 
@@ -173,6 +186,12 @@ static tarn_status count_granules(size_t bytes, uint32_t shift, uint32_t *granul
     return TARN_OK;
 }
 
+/* Do so many granules hold one of the fixed partitions, if it is these that are asked for? */
+static bool has_partition(const tarn_region_options *options, uint32_t granules)
+{
+    return options->policy != TARN_FIXED_PARTITIONS || region_fixed_count(options, granules) != 0;
+}
+
 /* Divides a range that has its books inside, and puts its struct at its start. */
 static tarn_status lay_inside(tarn_region *region, tarn_memory memory, region_range **result)
 {
@@ -201,6 +220,9 @@ static tarn_status lay_inside(tarn_region *region, tarn_memory memory, region_ra
         return status;
     }
     if (is_dynamic(options) && granules < REGION_INSIDE_MIN) {
+        return TARN_NO_ROOM;
+    }
+    if (!has_partition(options, granules)) {
         return TARN_NO_ROOM;
     }
     region_range *range = (region_range *)first;
@@ -287,6 +309,9 @@ static tarn_status lay_outside(tarn_region *region, tarn_memory memory, tarn_mem
     if (status != TARN_OK) {
         return status;
     }
+    if (!has_partition(options, granules)) {
+        return TARN_NO_ROOM;
+    }
     outside_plan plan = {0};
     plan.anchors = region->policy->anchors(options, granules);
     plan.head =
@@ -311,7 +336,7 @@ static tarn_status lay_outside(tarn_region *region, tarn_memory memory, tarn_mem
             return TARN_NO_MEMORY;
         }
         if (is_dynamic(options)) {
-            plan_records(&plan, (uint32_t)options->partitions);
+            plan_records(&plan, (uint32_t)options->partitions + OUTSIDE_SPARE);
             records = tarn_heap_alloc(upstream, plan.records, 16);
             buckets = tarn_heap_alloc(upstream, plan.buckets, 16);
             if (records == NULL || buckets == NULL) {
@@ -684,7 +709,8 @@ static size_t room(const tarn_region *region, uintptr_t address)
     const size_t size = region->policy->room(range, start);
     watch_end(region);
     if (size == 0) {
-        region_not_a_block(range, start, false);
+        /* No live block: to free it says what is wrong, and does not return. */
+        region->policy->free(range, start);
     }
     return size;
 }

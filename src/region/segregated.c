@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "region/segregated.h"
 #include "region/lists.h"
 #include "region/policy.h"
 
@@ -11,29 +12,46 @@
  * Everything is a constant number of steps: no list is ever walked.
  */
 
-enum { STEPS_LOG2 = 5, STEPS = 1 << STEPS_LOG2 };
+enum { STEPS_LOG2_MIN = 3, STEPS_LOG2_MAX = 5, GRANULES_LOG2_MIN = 12 };
+
+/* A small range has few steps, so that the index stays a small part of it. */
+uint32_t region_steps_log2(uint32_t granules)
+{
+    const unsigned log2 = base_log2_floor(granules);
+    if (log2 < GRANULES_LOG2_MIN) {
+        return STEPS_LOG2_MIN;
+    }
+    const unsigned steps_log2 = STEPS_LOG2_MIN + (log2 - GRANULES_LOG2_MIN) / 2;
+    return steps_log2 < STEPS_LOG2_MAX ? steps_log2 : STEPS_LOG2_MAX;
+}
 
 /* The list of a size; row 0 has the sizes below twice the steps. */
-REGION_INLINE uint32_t list_of(uint32_t size)
+REGION_INLINE uint32_t list_in(uint32_t size, uint32_t steps_log2)
 {
-    const unsigned row = base_log2_floor(size | STEPS) - STEPS_LOG2;
-    return (row << STEPS_LOG2) + (size >> row);
+    const unsigned row = base_log2_floor(size | 1U << steps_log2) - steps_log2;
+    return (row << steps_log2) + (size >> row);
+}
+
+REGION_INLINE uint32_t list_of(const region_range *range, uint32_t size)
+{
+    return list_in(size, range->index.lists.steps_log2);
 }
 
 /* The smallest size of a list. */
-REGION_INLINE uint32_t least_of(uint32_t list)
+REGION_INLINE uint32_t least_of(const region_range *range, uint32_t list)
 {
-    if (list < STEPS) {
+    const uint32_t steps_log2 = range->index.lists.steps_log2;
+    if (list >> steps_log2 == 0) {
         return list;
     }
-    const unsigned row = (list >> STEPS_LOG2) - 1;
-    return (STEPS + (list & (STEPS - 1))) << row;
+    const unsigned row = (list >> steps_log2) - 1;
+    return ((1U << steps_log2) + (list & ((1U << steps_log2) - 1))) << row;
 }
 
 static uint32_t anchors(const tarn_region_options *options, uint32_t granules)
 {
     (void)options;
-    return list_of(granules) + 1;
+    return list_in(granules, region_steps_log2(granules)) + 1;
 }
 
 static size_t index_size(const tarn_region_options *options, uint32_t granules)
@@ -43,12 +61,14 @@ static size_t index_size(const tarn_region_options *options, uint32_t granules)
 
 REGION_INLINE void segregated_open(region_range *range, bool outside)
 {
-    region_lists_open(range, list_of(range->granules) + 1, outside);
+    const uint32_t steps_log2 = region_steps_log2(range->granules);
+    range->index.lists.steps_log2 = steps_log2;
+    region_lists_open(range, list_in(range->granules, steps_log2) + 1, outside);
 }
 
 REGION_INLINE region_found segregated_find(region_range *range, uint32_t need, bool outside)
 {
-    uint32_t list = list_of(need);
+    uint32_t list = list_of(range, need);
     /* The head of the own list is the tightest that is to be had without a walk; an empty list's
      * head has any size. */
     const bool is_own =
@@ -66,14 +86,13 @@ REGION_INLINE region_found segregated_find(region_range *range, uint32_t need, b
 REGION_INLINE void segregated_insert(region_range *range, region_node *node, uint32_t ref,
                                      bool outside)
 {
-    region_list_insert(range, list_of(node->size), node, ref, true, outside);
+    region_list_insert(range, list_of(range, node->size), node, ref, true, outside);
 }
 
 REGION_INLINE void segregated_remove(region_range *range, region_node *node, uint32_t ref,
                                      uint32_t size, bool outside)
 {
-    (void)ref;
-    region_list_remove(range, list_of(size), node, true, outside);
+    region_list_remove(range, list_of(range, size), node, ref, true, outside);
 }
 
 REGION_INLINE void segregated_change(region_range *range, region_node *node, uint32_t ref,
@@ -93,13 +112,13 @@ REGION_INLINE uint32_t segregated_largest(region_range *range, bool outside)
     /* Which of the last list is the largest only a walk would tell; the head is the one that a
      * request for more than the least of the list would get. */
     const uint32_t head = region_list_head_size(range, list, outside);
-    return head > least_of(list) ? head : least_of(list);
+    return head > least_of(range, list) ? head : least_of(range, list);
 }
 
 REGION_INLINE uint64_t segregated_rank(region_range *range, uint32_t need, bool outside)
 {
     const region_found found = segregated_find(range, need, outside);
-    return found.ref == REGION_NONE ? UINT64_MAX : list_of(found.size);
+    return found.ref == REGION_NONE ? UINT64_MAX : list_of(range, found.size);
 }
 
 REGION_INLINE bool segregated_has(region_range *range, const region_node *node, uint32_t ref,

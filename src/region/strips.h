@@ -125,7 +125,7 @@ REGION_INLINE void region_strips_tell(region_strips *strips, uint32_t strip, uin
 
 REGION_INLINE uint32_t region_strip_max(const region_range *range, uint32_t ref, bool outside)
 {
-    return ref == REGION_NONE ? 0 : region_node_at(range, ref, outside)->max;
+    return ref == REGION_NONE ? 0 : region_child(range, ref, outside)->max;
 }
 
 /* Sets the max of a node from what is below it, and returns it. */
@@ -158,7 +158,7 @@ REGION_INLINE void region_strips_insert(region_range *range, region_node *node, 
     *slot &= ~REGION_ONLY;
     uint32_t key = region_strip_key(node->start);
     do {
-        region_node *above = region_node_at(range, *slot, outside);
+        region_node *above = region_child(range, *slot, outside);
         above->max = size > above->max ? size : above->max;
         slot = key >> 31 != 0 ? &above->b : &above->a;
         key <<= 1;
@@ -185,9 +185,9 @@ REGION_INLINE uint32_t *region_strip_walk(region_range *range, uint32_t start, u
     way->length = 0;
     while (*slot != ref) {
         if (*slot == REGION_NONE || way->length > REGION_STRIP_SHIFT) {
-            region_overwritten(range, start);
+            region_links_overwritten(range, start);
         }
-        region_node *above = region_node_at(range, *slot, outside);
+        region_node *above = region_child(range, *slot, outside);
         way->nodes[way->length++] = above;
         slot = key >> 31 != 0 ? &above->b : &above->a;
         key <<= 1;
@@ -241,7 +241,7 @@ REGION_INLINE void region_strips_remove(region_range *range, region_node *node, 
                 way.nodes[way.length++] = below;
             }
             last = next;
-            below = region_node_at(range, *last, outside);
+            below = region_child(range, *last, outside);
         }
         const uint32_t leaf = *last;
         *last = REGION_NONE;
@@ -340,6 +340,7 @@ REGION_INLINE uint32_t region_strips_find(const region_strips *strips, uint32_t 
             if (is_top) {
                 return REGION_NONE;
             }
+            entry = group + REGION_FAN;
         }
         entry /= REGION_FAN;
         level++;

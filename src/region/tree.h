@@ -38,7 +38,7 @@ REGION_INLINE void region_tree_insert(region_range *range, region_node *node, ui
     uint64_t key = region_tree_key(range, node->size, node->start);
     uint32_t *slot = &lists->trees[tree];
     while (*slot != REGION_NONE) {
-        region_node *above = region_node_at(range, *slot, outside);
+        region_node *above = region_child(range, *slot, outside);
         slot = key >> 63 != 0 ? &above->b : &above->a;
         key <<= 1;
     }
@@ -57,15 +57,15 @@ REGION_INLINE void region_tree_remove(region_range *range, region_node *node, ui
     uint32_t *slot = &lists->trees[tree];
     while (*slot != ref) {
         if (*slot == REGION_NONE) {
-            region_overwritten(range, node->start);
+            region_links_overwritten(range, node->start);
         }
-        region_node *above = region_node_at(range, *slot, outside);
+        region_node *above = region_child(range, *slot, outside);
         slot = key >> 63 != 0 ? &above->b : &above->a;
         key <<= 1;
     }
     uint32_t *last = slot;
     for (;;) {
-        region_node *below = region_node_at(range, *last, outside);
+        region_node *below = region_child(range, *last, outside);
         if (below->a != REGION_NONE) {
             last = &below->a;
         } else if (below->b != REGION_NONE) {
@@ -104,7 +104,7 @@ REGION_INLINE region_node *region_tree_least(const region_range *range, uint32_t
                                              region_node *least, bool outside)
 {
     while (ref != REGION_NONE) {
-        region_node *node = region_node_at(range, ref, outside);
+        region_node *node = region_child(range, ref, outside);
         least = region_tree_lesser(least, node);
         ref = node->a != REGION_NONE ? node->a : node->b;
     }
@@ -123,7 +123,7 @@ REGION_INLINE region_node *region_tree_at_least(const region_range *range, uint3
     uint32_t right = REGION_NONE;
     uint32_t ref = lists->trees[tree];
     while (ref != REGION_NONE) {
-        region_node *node = region_node_at(range, ref, outside);
+        region_node *node = region_child(range, ref, outside);
         if (node->size >= size) {
             least = region_tree_lesser(least, node);
         }
@@ -156,7 +156,7 @@ REGION_INLINE uint32_t region_tree_largest(const region_range *range, bool outsi
     uint32_t largest = 0;
     uint32_t ref = lists->trees[base_log2_floor(lists->tree_map)];
     while (ref != REGION_NONE) {
-        const region_node *node = region_node_at(range, ref, outside);
+        const region_node *node = region_child(range, ref, outside);
         largest = node->size > largest ? node->size : largest;
         ref = node->b != REGION_NONE ? node->b : node->a;
     }
@@ -204,7 +204,7 @@ REGION_INLINE uint32_t region_trees_count(const region_range *range, uint32_t mo
                 return REGION_NONE;
             }
             count++;
-            const region_node *node = region_node_at(range, ref, outside);
+            const region_node *node = region_child(range, ref, outside);
             waiting[length++] = node->b;
             waiting[length++] = node->a;
         }
