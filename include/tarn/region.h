@@ -134,6 +134,7 @@ typedef struct tarn_region {
     uintptr_t rover;  /* next fit: address of the partition where the last search ended */
     uint32_t seed;    /* what check codes and hashes are salted with */
     bool has_memory;  /* false: only offsets */
+    bool is_alone;    /* one range, and nobody watches */
     bool is_watched;  /* Valgrind or AddressSanitizer wants to know of blocks */
 } tarn_region;
 

@@ -762,6 +762,17 @@ size_t tarn_region_room(tarn_region *region, const void *block)
 
 size_t tarn_region_alloc_offset(tarn_region *region, size_t size, size_t alignment)
 {
+    region_range *range = region->ranges;
+    if (base_likely(region->is_alone && region_is_small_alignment(alignment) &&
+                    size - 1 < range->largest)) {
+        const uint32_t start =
+            region->policy->alloc(range, size, alignment == 0 ? REGION_GRANULE : alignment);
+        if (base_likely(start != REGION_NONE)) {
+            return region_address(range, start) + range->tag - region->origin;
+        }
+        region->failures++;
+        return TARN_NO_OFFSET;
+    }
     bool is_served = false;
     alignment = served_alignment(size, alignment);
     if (base_unlikely(alignment == 0)) {
@@ -774,6 +785,13 @@ size_t tarn_region_alloc_offset(tarn_region *region, size_t size, size_t alignme
 
 void tarn_region_free_offset(tarn_region *region, size_t offset)
 {
+    region_range *range = region->ranges;
+    const uintptr_t distance = region->origin + offset - range->base - range->tag;
+    const uintptr_t rest = distance & (((uintptr_t)1 << range->shift) - 1);
+    if (base_likely(region->is_alone && rest == 0 && distance < range->largest)) {
+        region->policy->free(range, (uint32_t)(distance >> range->shift));
+        return;
+    }
     give_back(region, region->origin + offset);
 }
 
