@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: not a block of this region, or the bytes before it were overwritten \(region, block 0x[0-9a-f]+\) */
+#include "tarn/region.h"
+
+static _Alignas(64) unsigned char memory[4096];
+
+int main(void)
+{
+    tarn_region region;
+    tarn_region_init(&region, (tarn_memory){memory, sizeof memory}, NULL);
+    tarn_region_alloc(&region, 24, 0);
+    char *block = tarn_region_alloc(&region, 24, 0);
+    tarn_region_reset(&region);
+    tarn_region_free(&region, block);
+    return 0;
+}

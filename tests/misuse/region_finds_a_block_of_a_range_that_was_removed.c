@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: not a block of this region \(region, block 0x[0-9a-f]+\) */
+#include "tarn/region.h"
+
+static _Alignas(64) unsigned char memory[4096];
+
+int main(void)
+{
+    tarn_region region;
+    tarn_region_init(&region, (tarn_memory){memory, 2048}, NULL);
+    tarn_region_add(&region, (tarn_memory){memory + 2048, 2048});
+    char *block = tarn_region_alloc(&region, 1000, 0);
+    tarn_region_free(&region, block);
+    tarn_region_remove(&region, block);
+    tarn_region_free(&region, block);
+    return 0;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: double free \(region, block 0x[0-9a-f]+\) */
+#include "tarn/region.h"
+
+static _Alignas(64) unsigned char memory[4096];
+
+int main(void)
+{
+    tarn_region region;
+    tarn_region_init(&region, (tarn_memory){memory, sizeof memory}, NULL);
+    char *first = tarn_region_alloc(&region, 24, 0);
+    char *second = tarn_region_alloc(&region, 24, 0);
+    tarn_region_free(&region, second);
+    tarn_region_free(&region, first);
+    tarn_region_free(&region, second);
+    return 0;
+}

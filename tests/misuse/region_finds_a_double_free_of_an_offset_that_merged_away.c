@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: not a block of this region \(region, block 0xfc0\) */
+#include "tarn/region.h"
+
+int main(void)
+{
+    tarn_region region;
+    tarn_region_init(&region, (tarn_memory){NULL, 4096},
+                     &(tarn_region_options){.books = TARN_BOOKS_OUTSIDE});
+    const size_t other = tarn_region_alloc_offset(&region, 32, 0);
+    const size_t block = tarn_region_alloc_offset(&region, 32, 0);
+    tarn_region_free_offset(&region, other);
+    tarn_region_free_offset(&region, block);
+    tarn_region_free_offset(&region, block);
+    return 0;
+}

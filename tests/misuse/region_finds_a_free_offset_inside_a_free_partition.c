@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: not a block of this region \(region, block 0x20\) */
+#include "tarn/region.h"
+
+int main(void)
+{
+    tarn_region region;
+    tarn_region_init(&region, (tarn_memory){NULL, 4096},
+                     &(tarn_region_options){.books = TARN_BOOKS_OUTSIDE});
+    tarn_region_free_offset(&region, 32);
+    return 0;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: not a block of this region, or the bytes before it were overwritten \(region, block 0x[0-9a-f]+\) */
+#include "tarn/region.h"
+
+#include <string.h>
+
+static _Alignas(64) unsigned char memory[4096];
+
+int main(void)
+{
+    tarn_region region;
+    tarn_region_init(&region, (tarn_memory){memory, sizeof memory}, NULL);
+    char *block = tarn_region_alloc(&region, 64, 0);
+    memset(block, 0, 64);
+    tarn_region_free(&region, block + 32);
+    return 0;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: wrong size given back with the block \(region, block 0x[0-9a-f]+\) */
+#include "tarn/region.h"
+
+static _Alignas(64) unsigned char memory[4096];
+
+int main(void)
+{
+    tarn_region region;
+    tarn_region_init(&region, (tarn_memory){memory, sizeof memory}, NULL);
+    char *block = tarn_heap_alloc(&region.heap, 24, 0);
+    tarn_heap_free(&region.heap, block, 240);
+    return 0;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: the links of a free block were overwritten \(region, block 0x[0-9a-f]+\) */
+#include "tarn/region.h"
+
+#include <string.h>
+
+static _Alignas(64) unsigned char memory[1 << 16];
+
+int main(void)
+{
+    tarn_region region;
+    tarn_region_init(&region, (tarn_memory){memory, sizeof memory}, NULL);
+    char *block = tarn_region_alloc(&region, 24, 0);
+    char *next = tarn_region_alloc(&region, 24, 0);
+    tarn_region_free(&region, block);
+    memset(block, 'x', 8);
+    tarn_region_free(&region, next);
+    return 0;
+}
