@@ -97,21 +97,29 @@ def judge_load_against(verdicts, density, cell, ours, theirs, whose):
     verdicts.add(rule, f"{statistics.mean(mine):.4f} and {statistics.mean(others):.4f}", lead >= 0)
 
 
-def judge_growth(verdicts, work, key, what):
-    """From the fewest free partitions to the most, the cost may grow as the logarithm of their number."""
+def growth_of(work, key, name, few, many):
+    low, high = work.figure(few, name, key), work.figure(many, name, key)
+    return high / low if low and high else None
+
+
+def judge_growth(verdicts, work, key):
+    """From the fewest free partitions to the most, the cost may grow as the logarithm of their number. Time grows with
+    every table that leaves the caches, whatever the work: there it is what TLSF's time, for constant work, grows."""
     counts = [cell for cell in work.cells if isinstance(cell, int)]
-    if len(counts) < 2:
-        return
     few, many = counts[0], counts[-1]
     allowed = math.log(many) / math.log(few)
-    growth = {}
-    for name in OURS:
-        low, high = work.figure(few, name, key), work.figure(many, name, key)
-        if low and high:
-            growth[name] = high / low
-    rule = f"{what} from {few:,} to {many:,} free partitions grow at most {allowed:.2f} times, as the logarithm"
+    rule = f"{work.name}: from {few:,} to {many:,} free partitions an operation "
+    base = 1
+    if key == "mean_ns":
+        rule += f"slows down at most {allowed:.2f} times (the logarithm) as much as TLSF's, of constant work"
+        base = growth_of(work, key, "tlsf", few, many)
+    else:
+        rule += f"takes at most {allowed:.2f} times (the logarithm) the instructions"
+    growth = {name: growth_of(work, key, name, few, many) for name in OURS}
+    growth = {name: value / base for name, value in growth.items() if value} if base else {}
     if not growth:
         verdicts.add(rule, "", None)
         return
     worst = max(growth, key=growth.get)
-    verdicts.add(rule, f"worst {worst} {growth[worst]:.2f}", growth[worst] <= allowed)
+    verdicts.add(rule, f"worst {worst} {growth[worst]:.2f}" + (f", TLSF's {base:.1f}" if base != 1 else ""),
+                 growth[worst] <= allowed)

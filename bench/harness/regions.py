@@ -179,7 +179,7 @@ def text_of(value, form):
 class Steady(Work):
     name = "steady"
     purpose = "time of an operation while blocks come and go and the load stays: mean, percentiles, largest"
-    OPS = 1000000
+    OPS = 500000
     REPLAYS = 5
 
     def __init__(self, scale):
