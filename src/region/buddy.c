@@ -682,8 +682,26 @@ static bool visit(region_range *range, tarn_partition_visitor *visitor, void *co
     return true;
 }
 
-/* Do the tallies of a partition tell of nothing else? */
-static bool is_alone(const buddy *own, uint32_t first, buddy_partition partition)
+/* What the tally with granule `at` of a partition that has it to itself should be. */
+static uint32_t wanted_tally(uint32_t first, buddy_partition partition, uint32_t at)
+{
+    const uint32_t place = (partition.block & TALLY_MASK) << TALLY_PLACE;
+    const uint32_t inner = TALLY_INNER | (partition.order - TALLY_LESS);
+    const bool has_block = at == partition.block / TALLY_SPAN * TALLY_SPAN;
+    if (partition.is_free) {
+        return 0;
+    }
+    if (partition.block == first) {
+        return at == first ? bits_of(partition.order, first) : 0;
+    }
+    if (at == first) {
+        return TALLY_LARGE | inner | (has_block ? place : 0);
+    }
+    return has_block ? inner | place : 0;
+}
+
+/* Do the tallies of a partition tell of it and of nothing else? */
+static bool tallies_balance(const buddy *own, uint32_t first, buddy_partition partition)
 {
     const uint32_t end = first + (1U << partition.order);
     if (partition.order < TALLY_SHIFT) {
@@ -693,12 +711,11 @@ static bool is_alone(const buddy *own, uint32_t first, buddy_partition partition
                 around |= bits_of(order, at >> order << order);
             }
         }
-        const uint32_t bits = partition.is_free ? 0 : bits_of(partition.order, first);
-        return (*tally_at(own, first) & around) == bits;
+        const uint32_t wanted = partition.is_free ? 0 : bits_of(partition.order, first);
+        return (*tally_at(own, first) & (around | TALLY_LARGE | TALLY_INNER)) == wanted;
     }
     for (uint32_t at = first; at < end; at += TALLY_SPAN) {
-        const bool is_its_own = at == first || at == partition.block / TALLY_SPAN * TALLY_SPAN;
-        if (*tally_at(own, at) != 0 && (partition.is_free || !is_its_own)) {
+        if (*tally_at(own, at) != wanted_tally(first, partition, at)) {
             return false;
         }
     }
@@ -745,8 +762,8 @@ static bool check(region_range *range, char *fault, size_t fault_size)
             return region_fault(range, first, "no partition where one should begin", fault,
                                 fault_size);
         }
-        if (!is_alone(own, first, partition)) {
-            return region_fault(range, first, "a block inside of another partition", fault,
+        if (!tallies_balance(own, first, partition)) {
+            return region_fault(range, first, "the tallies tell of more than the partition", fault,
                                 fault_size);
         }
         if (partition.is_free && is_free(own, order, (first >> order) ^ 1)) {

@@ -28,15 +28,15 @@
 enum { LEVELS_MAX = 6 };
 
 typedef struct fixed {
-    uint32_t count;     /* partitions, at least one */
-    uint32_t largest;   /* granules of the largest; of each if all are equal */
-    uint32_t depth;     /* levels above level 0 */
-    uint32_t skip_size; /* bytes that the skip of a partition takes */
     uint64_t *levels[LEVELS_MAX];
     uint32_t *starts; /* NULL: all are equal */
     uint32_t *ranked;
     uint32_t *ranks;
     unsigned char *skips;
+    uint32_t count;     /* partitions, at least one */
+    uint32_t largest;   /* granules of the largest; of each if all are equal */
+    uint32_t depth;     /* levels above level 0 */
+    uint32_t skip_size; /* bytes that the skip of a partition takes */
 } fixed;
 
 static fixed *fixed_of(const region_range *range)
@@ -521,22 +521,32 @@ static bool levels_balance(const fixed *own)
     return true;
 }
 
-static bool ranks_balance(const fixed *own, uint32_t partition)
+/* Is a listed partition as large as it should be, and at its rank? */
+static bool is_ranked(const region_range *range, uint32_t partition)
 {
+    const fixed *own = fixed_of(range);
+    const tarn_region_options *options = &range->region->options;
     if (own->starts == NULL) {
         return true;
     }
     const uint32_t its = own->ranks[partition];
-    return its < own->count && own->ranked[its] == partition &&
-           (its == 0 || is_before(own, own->ranked[its - 1], partition));
+    if (size_of(own, partition) != granules_of(options->sizes[partition], options->granule) ||
+        its >= own->count || own->ranked[its] != partition) {
+        return false;
+    }
+    const uint32_t before = its == 0 ? partition : own->ranked[its - 1];
+    return its == 0 || (before < own->count && is_before(own, before, partition));
 }
 
 static bool check(region_range *range, char *fault, size_t fault_size)
 {
     const fixed *own = fixed_of(range);
     uint32_t blocks = 0;
+    if (start_of(own, 0) != 0) {
+        return region_fault(range, 0, "the first partition is not at the start", fault, fault_size);
+    }
     for (uint32_t i = 0; i < own->count; i++) {
-        if (!ranks_balance(own, i)) {
+        if (!is_ranked(range, i)) {
             return region_fault(range, start_of(own, i), "a partition is not at its rank", fault,
                                 fault_size);
         }
