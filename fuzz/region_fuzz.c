@@ -180,14 +180,15 @@ static void call_add_or_remove(run *state)
 static void call_largest(run *state, uint8_t chooser)
 {
     const size_t largest = tarn_region_largest_free(&state->region);
+    /* First: what is free may be in another order once it was in use. */
+    must(take(state, largest + 1, 1, chooser) == TARN_NO_OFFSET,
+         "more than largest_free was served");
     /* Books that are full may refuse what there is room for. */
     if (largest != 0 && state->options.book_memory.start == NULL) {
         const size_t offset = take(state, largest, 1, chooser);
         must(offset != TARN_NO_OFFSET, "largest_free was not served");
         give_back(state, offset, chooser);
     }
-    must(take(state, largest + 1, 1, chooser) == TARN_NO_OFFSET,
-         "more than largest_free was served");
 }
 
 /* ------------------------------------------------------------------------------------------------
