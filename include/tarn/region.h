@@ -62,7 +62,7 @@ typedef enum tarn_region_policy {
     /* The largest; among equals the first. Logarithmic. */
     TARN_WORST_FIT,
     /* A good fit in constant time: sizes are grouped, each power of two cut into 32 equal steps, in
-     * ranges of less than 2^16 granules into 16 or 8.
+     * a region whose first range has less than 2^14 granules into 8.
      * The head of the request's own group if it fits, else the head of the next group that has a
      * partition. Source: Masmano, Ripoll, Crespo and Real, "TLSF" (ECRTS 2004). */
     TARN_SEGREGATED_FIT,
@@ -102,7 +102,8 @@ typedef struct tarn_region_options {
     size_t size_count;
 
     /* Where a range comes from that the caller does not give, and the outside books. NULL:
-     * tarn_pages_heap(). */
+     * tarn_pages_heap(). In a freestanding build NULL is no heap: then what would have to come from
+     * there is TARN_BAD_ARGUMENT, so outside books need `book_memory`, or a heap here. */
     tarn_heap *upstream;
     /* Memory for the outside books of the first range; upstream is not asked for them then, and
      * when they are full, requests fail. */

@@ -40,12 +40,13 @@ REGION_INLINE void region_list_insert(region_range *range, uint32_t list, region
                                       uint32_t ref, bool sized, bool outside)
 {
     region_lists *lists = &range->index.lists;
+    unsigned char *const nodes = range->nodes;
     const uint32_t anchor = region_anchor_ref(list);
-    region_node *ring = region_node_at(range, anchor, outside);
+    region_node *ring = region_node_in(nodes, anchor, outside);
     const uint32_t head = ring->a;
     const uint32_t tail = ring->b;
     /* The anchor's own key is above all others, so an empty list takes this way too. */
-    const uint32_t head_key = outside ? region_node_at(range, head, outside)->start : head;
+    const uint32_t head_key = outside ? region_node_in(nodes, head, outside)->start : head;
     const bool first = region_list_key(node, ref, outside) < head_key;
     const uint32_t left = first ? anchor : tail;
     const uint32_t right = first ? head : anchor;
@@ -54,41 +55,45 @@ REGION_INLINE void region_list_insert(region_range *range, uint32_t list, region
     if (sized) {
         ring->size = first ? node->size : ring->size;
     }
-    region_node_at(range, left, outside)->a = ref;
-    region_node_at(range, right, outside)->b = ref;
+    region_node_in(nodes, left, outside)->a = ref;
+    region_node_in(nodes, right, outside)->b = ref;
     lists->words[list / 64] |= UINT64_C(1) << (list % 64);
     lists->summary |= UINT64_C(1) << (list / 64);
 }
 
-/* Nothing here is decided by a branch: whether a node was the head, or the last of its list, is as
- * good as random. */
+/* With `sized` as in region_list_insert(). */
 REGION_INLINE void region_list_remove(region_range *range, uint32_t list, const region_node *node,
                                       uint32_t ref, bool sized, bool outside)
 {
     region_lists *lists = &range->index.lists;
-    const uint32_t anchor = region_anchor_ref(list);
+    unsigned char *const nodes = range->nodes;
     const uint32_t right = node->a;
     const uint32_t left = node->b;
-    region_node *before = region_node_at(range, left, outside);
-    region_node *after = region_node_at(range, right, outside);
+    region_node *before = region_node_in(nodes, left, outside);
+    region_node *after = region_node_in(nodes, right, outside);
     if (!outside) {
-        /* The links are among the users' bytes. Those of the anchors are right below 2^32, so that one
-         * comparison tells that a link leads into the books at all. */
-        const uint32_t most = range->granules + lists->count;
-        if (base_unlikely(left + lists->count >= most || right + lists->count >= most ||
-                          before->a != ref || after->b != ref)) {
+        /* The links are among the users' bytes. Those of the anchors are right below 2^32, so that
+         * one comparison tells that a link leads into the books at all. */
+        const uint32_t count = lists->count;
+        const uint32_t most = range->granules + count;
+        if (base_unlikely(left + count >= most || right + count >= most || before->a != ref ||
+                          after->b != ref)) {
             region_links_overwritten(range, ref);
         }
     }
     before->a = right;
     after->b = left;
     if (sized) {
-        before->size = left == anchor ? after->size : before->size;
+        /* Whether it was the head is as good as random, so no branch. */
+        before->size = (int32_t)left < 0 ? after->size : before->size;
     }
-    const uint64_t is_empty = (left == anchor) & (right == anchor);
-    uint64_t *word = &lists->words[list / 64];
-    *word &= ~(is_empty << (list % 64));
-    lists->summary &= ~((uint64_t)(*word == 0) << (list / 64));
+    if (left == right && (int32_t)left < 0) {
+        uint64_t *word = &lists->words[list / 64];
+        *word &= ~(UINT64_C(1) << (list % 64));
+        if (*word == 0) {
+            lists->summary &= ~(UINT64_C(1) << (list / 64));
+        }
+    }
 }
 
 /* The size of the head, where anchors keep it. */

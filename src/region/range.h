@@ -64,11 +64,10 @@ typedef struct region_range region_range;
 
 /* Lists by size (lists.h) and trees of what is larger (tree.h). */
 typedef struct region_lists {
-    uint64_t *words;     /* a bit for each list that is not empty */
-    uint64_t summary;    /* a bit for each of the words that is not 0 */
-    uint32_t count;      /* lists; the anchors are before range->nodes */
-    uint32_t steps_log2; /* segregated fit: lists for a power of two, as a power of two */
-    uint32_t tree_map;   /* a bit for each of the trees that is not empty */
+    uint64_t *words;   /* a bit for each list that is not empty */
+    uint64_t summary;  /* a bit for each of the words that is not 0 */
+    uint32_t count;    /* lists; the anchors are before range->nodes */
+    uint32_t tree_map; /* a bit for each of the trees that is not empty */
     uint32_t trees[32];
 } region_lists;
 
@@ -162,6 +161,8 @@ extern const region_policy region_first_inside, region_first_outside;
 extern const region_policy region_next_inside, region_next_outside;
 extern const region_policy region_worst_inside, region_worst_outside;
 extern const region_policy region_segregated_inside, region_segregated_outside;
+/* The same with fewer steps, for small ranges. */
+extern const region_policy region_coarse_inside, region_coarse_outside;
 /* These keep no books among the blocks, so one serves both ways: inside, the index is at the start
  * of the range. */
 extern const region_policy region_buddy, region_fixed, region_single;
@@ -170,12 +171,16 @@ extern const region_policy region_buddy, region_fixed, region_single;
 _Noreturn void region_links_overwritten(const region_range *range, uint32_t start)
     __attribute__((cold, noinline));
 
-REGION_INLINE region_node *region_node_at(const region_range *range, uint32_t ref, bool outside)
+REGION_INLINE region_node *region_node_in(unsigned char *nodes, uint32_t ref, bool outside)
 {
     const unsigned shift = outside ? REGION_RECORD_SHIFT : REGION_GRANULE_SHIFT;
     /* Anchors have negative refs. */
-    return (region_node *)(void *)(range->nodes +
-                                   (ptrdiff_t)(int32_t)ref * ((ptrdiff_t)1 << shift));
+    return (region_node *)(void *)(nodes + (ptrdiff_t)(int32_t)ref * ((ptrdiff_t)1 << shift));
+}
+
+REGION_INLINE region_node *region_node_at(const region_range *range, uint32_t ref, bool outside)
+{
+    return region_node_in(range->nodes, ref, outside);
 }
 
 /* The node that a link leads to; links among the users' bytes may have been overwritten. */

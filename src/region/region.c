@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/bits.h"
+#include "base/bytes.h"
 #include "base/check.h"
+#include "base/freestanding.h"
 #include "base/text.h"
 #include "heap/watch.h"
 #include "region/fixed.h"
 #include "region/outside.h"
 #include "region/range.h"
+#include "region/segregated.h"
+#if !TARN_FREESTANDING
 #include "tarn/heaps.h"
+#endif
 
 /*
  * The front of all policies: ranges, addresses, the books of the region and what strangers say.
@@ -135,7 +140,8 @@ static void show_all(const region_range *range)
 /* ------------------------------------------------------------------------------------------------
  * Ranges.
  */
-static const region_policy *policy_of(const tarn_region_options *options)
+/* `size` is that of the first range, in bytes. */
+static const region_policy *policy_of(const tarn_region_options *options, size_t size)
 {
     const bool outside = options->books == TARN_BOOKS_OUTSIDE;
     switch (options->policy) {
@@ -148,7 +154,12 @@ static const region_policy *policy_of(const tarn_region_options *options)
     case TARN_WORST_FIT:
         return outside ? &region_worst_outside : &region_worst_inside;
     case TARN_SEGREGATED_FIT:
-        return outside ? &region_segregated_outside : &region_segregated_inside;
+        if (region_steps_log2((uint32_t)(size / options->granule < INT32_MAX
+                                             ? size / options->granule
+                                             : INT32_MAX)) == region_steps_log2(INT32_MAX)) {
+            return outside ? &region_segregated_outside : &region_segregated_inside;
+        }
+        return outside ? &region_coarse_outside : &region_coarse_inside;
     case TARN_BUDDY:
         return &region_buddy;
     case TARN_FIXED_PARTITIONS:
@@ -226,13 +237,12 @@ static tarn_status lay_inside(tarn_region *region, tarn_memory memory, region_ra
         return TARN_NO_ROOM;
     }
     region_range *range = (region_range *)first;
-    *range = (region_range){
-        .nodes = (unsigned char *)base,
-        .granules = granules,
-        .base = base,
-        .tag = tag,
-        .index_memory = (unsigned char *)first + index_at,
-    };
+    base_zero(range, sizeof *range);
+    range->nodes = (unsigned char *)base;
+    range->granules = granules;
+    range->base = base;
+    range->tag = tag;
+    range->index_memory = (unsigned char *)first + index_at;
     *result = range;
     return TARN_OK;
 }
@@ -348,13 +358,12 @@ static tarn_status lay_outside(tarn_region *region, tarn_memory memory, tarn_mem
         }
     }
     region_range *range = (region_range *)(void *)books;
-    *range = (region_range){
-        .granules = granules,
-        .base = base,
-        .index_memory = books + base_align_up(sizeof(region_range), 16),
-        .books = is_fixed ? NULL : books,
-        .books_size = plan.head,
-    };
+    base_zero(range, sizeof *range);
+    range->granules = granules;
+    range->base = base;
+    range->index_memory = books + base_align_up(sizeof(region_range), 16);
+    range->books = is_fixed ? NULL : books;
+    range->books_size = plan.head;
     if (is_dynamic(options)) {
         fill_outside(range, &plan, records, buckets, is_fixed);
     }
@@ -379,12 +388,13 @@ static void drop_range(region_range *range)
     const tarn_memory memory = range->memory;
     const bool is_owned = range->is_owned;
     if (range->books != NULL) {
-        const region_range gone = *range;
-        if (gone.records.block != NULL) {
-            tarn_heap_free(upstream, gone.records.block, gone.records.block_size);
-            tarn_heap_free(upstream, gone.records.buckets, gone.records.bucket_size);
+        const region_records *records = &range->records;
+        if (records->block != NULL) {
+            tarn_heap_free(upstream, records->block, records->block_size);
+            tarn_heap_free(upstream, records->buckets, records->bucket_size);
         }
-        tarn_heap_free(upstream, gone.books, gone.books_size);
+        /* The range is in there. */
+        tarn_heap_free(upstream, range->books, range->books_size);
     }
     if (is_owned) {
         tarn_heap_free(upstream, memory.start, memory.size);
@@ -416,6 +426,10 @@ static tarn_status add_range(tarn_region *region, tarn_memory memory, tarn_memor
         return TARN_TOO_LARGE;
     }
     const bool is_owned = memory.start == NULL && region->has_memory;
+    const bool needs_upstream = is_owned || (!inside && book_memory.start == NULL);
+    if (needs_upstream && region->options.upstream == NULL) {
+        return TARN_BAD_ARGUMENT;
+    }
     if (is_owned) {
         if (memory.size == 0) {
             return TARN_NO_ROOM;
@@ -478,10 +492,19 @@ static inline region_range *range_at(const tarn_region *region, uintptr_t addres
  */
 static const tarn_heap_ops ops;
 
+static tarn_heap *default_upstream(void)
+{
+#if TARN_FREESTANDING
+    return NULL;
+#else
+    return tarn_pages_heap();
+#endif
+}
+
 static tarn_status fill_options(tarn_region_options *options)
 {
     const bool outside = options->books == TARN_BOOKS_OUTSIDE;
-    if ((!outside && options->books != TARN_BOOKS_INSIDE) || policy_of(options) == NULL) {
+    if ((!outside && options->books != TARN_BOOKS_INSIDE) || options->policy > TARN_SINGLE) {
         return TARN_BAD_ARGUMENT;
     }
     if (!outside && (options->book_memory.start != NULL || options->partitions != 0)) {
@@ -518,7 +541,7 @@ static tarn_status fill_options(tarn_region_options *options)
         return TARN_BAD_ARGUMENT;
     }
     options->name = options->name != NULL ? options->name : "region";
-    options->upstream = options->upstream != NULL ? options->upstream : tarn_pages_heap();
+    options->upstream = options->upstream != NULL ? options->upstream : default_upstream();
     if (options->partitions < PARTITIONS_DEFAULT) {
         options->partitions = PARTITIONS_DEFAULT;
     }
@@ -531,16 +554,16 @@ static tarn_status fill_options(tarn_region_options *options)
 tarn_status tarn_region_init(tarn_region *region, tarn_memory range,
                              const tarn_region_options *options)
 {
-    *region = (tarn_region){0};
+    base_zero(region, sizeof *region);
     if (options != NULL) {
-        region->options = *options;
+        base_copy(&region->options, options, sizeof *options);
     }
     const tarn_status status = fill_options(&region->options);
     if (status != TARN_OK) {
         return status;
     }
     region->heap = (tarn_heap){&ops, region->options.name};
-    region->policy = policy_of(&region->options);
+    region->policy = policy_of(&region->options, range.size);
     region->has_memory = range.start != NULL || region->options.books == TARN_BOOKS_INSIDE;
     region->is_watched = region->has_memory && heap_watch_is_on();
     region->seed = (uint32_t)((uintptr_t)region >> 4) ^ (uint32_t)((uintptr_t)range.start >> 12);
@@ -562,7 +585,7 @@ void tarn_region_deinit(tarn_region *region)
         range = next;
     }
     watch_end(region);
-    *region = (tarn_region){0};
+    base_zero(region, sizeof *region);
 }
 
 tarn_status tarn_region_add(tarn_region *region, tarn_memory range)

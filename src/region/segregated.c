@@ -12,35 +12,24 @@
  * Everything is a constant number of steps: no list is ever walked.
  */
 
-enum { STEPS_LOG2_MIN = 3, STEPS_LOG2_MAX = 5, GRANULES_LOG2_MIN = 12 };
+enum { FINE_LOG2 = 5, COARSE_LOG2 = 3, COARSE_GRANULES = 1 << 14 };
 
 /* A small range has few steps, so that the index stays a small part of it. */
 uint32_t region_steps_log2(uint32_t granules)
 {
-    const unsigned log2 = base_log2_floor(granules);
-    if (log2 < GRANULES_LOG2_MIN) {
-        return STEPS_LOG2_MIN;
-    }
-    const unsigned steps_log2 = STEPS_LOG2_MIN + (log2 - GRANULES_LOG2_MIN) / 2;
-    return steps_log2 < STEPS_LOG2_MAX ? steps_log2 : STEPS_LOG2_MAX;
+    return granules < COARSE_GRANULES ? COARSE_LOG2 : FINE_LOG2;
 }
 
 /* The list of a size; row 0 has the sizes below twice the steps. */
-REGION_INLINE uint32_t list_in(uint32_t size, uint32_t steps_log2)
+REGION_INLINE uint32_t list_of(uint32_t size, unsigned steps_log2)
 {
     const unsigned row = base_log2_floor(size | 1U << steps_log2) - steps_log2;
     return (row << steps_log2) + (size >> row);
 }
 
-REGION_INLINE uint32_t list_of(const region_range *range, uint32_t size)
-{
-    return list_in(size, range->index.lists.steps_log2);
-}
-
 /* The smallest size of a list. */
-REGION_INLINE uint32_t least_of(const region_range *range, uint32_t list)
+REGION_INLINE uint32_t least_of(uint32_t list, unsigned steps_log2)
 {
-    const uint32_t steps_log2 = range->index.lists.steps_log2;
     if (list >> steps_log2 == 0) {
         return list;
     }
@@ -48,27 +37,10 @@ REGION_INLINE uint32_t least_of(const region_range *range, uint32_t list)
     return ((1U << steps_log2) + (list & ((1U << steps_log2) - 1))) << row;
 }
 
-static uint32_t anchors(const tarn_region_options *options, uint32_t granules)
+REGION_INLINE region_found find(region_range *range, uint32_t need, unsigned steps_log2,
+                                bool outside)
 {
-    (void)options;
-    return list_in(granules, region_steps_log2(granules)) + 1;
-}
-
-static size_t index_size(const tarn_region_options *options, uint32_t granules)
-{
-    return region_lists_size(anchors(options, granules));
-}
-
-REGION_INLINE void segregated_open(region_range *range, bool outside)
-{
-    const uint32_t steps_log2 = region_steps_log2(range->granules);
-    range->index.lists.steps_log2 = steps_log2;
-    region_lists_open(range, list_in(range->granules, steps_log2) + 1, outside);
-}
-
-REGION_INLINE region_found segregated_find(region_range *range, uint32_t need, bool outside)
-{
-    uint32_t list = list_of(range, need);
+    uint32_t list = list_of(need, steps_log2);
     /* The head of the own list is the tightest that is to be had without a walk; an empty list's
      * head has any size. */
     const bool is_own =
@@ -83,27 +55,21 @@ REGION_INLINE region_found segregated_find(region_range *range, uint32_t need, b
                           region_list_head_size(range, list, outside)};
 }
 
-REGION_INLINE void segregated_insert(region_range *range, region_node *node, uint32_t ref,
-                                     bool outside)
+REGION_INLINE void insert(region_range *range, region_node *node, uint32_t ref, unsigned steps_log2,
+                          bool outside)
 {
-    region_list_insert(range, list_of(range, node->size), node, ref, true, outside);
+    region_list_insert(range, list_of(node->size, steps_log2), node, ref, true, outside);
 }
 
-REGION_INLINE void segregated_remove(region_range *range, region_node *node, uint32_t ref,
-                                     uint32_t size, bool outside)
+REGION_INLINE void change(region_range *range, region_node *node, uint32_t ref, uint32_t old,
+                          uint32_t new, unsigned steps_log2, bool outside)
 {
-    region_list_remove(range, list_of(range, size), node, ref, true, outside);
-}
-
-REGION_INLINE void segregated_change(region_range *range, region_node *node, uint32_t ref,
-                                     uint32_t old, uint32_t new, bool outside)
-{
-    segregated_remove(range, node, ref, old, outside);
+    region_list_remove(range, list_of(old, steps_log2), node, ref, true, outside);
     node->size = new;
-    segregated_insert(range, node, ref, outside);
+    region_list_insert(range, list_of(new, steps_log2), node, ref, true, outside);
 }
 
-REGION_INLINE uint32_t segregated_largest(region_range *range, bool outside)
+REGION_INLINE uint32_t largest(region_range *range, unsigned steps_log2, bool outside)
 {
     const uint32_t list = region_list_last(range);
     if (list == REGION_NONE) {
@@ -112,25 +78,69 @@ REGION_INLINE uint32_t segregated_largest(region_range *range, bool outside)
     /* Which of the last list is the largest only a walk would tell; the head is the one that a
      * request for more than the least of the list would get. */
     const uint32_t head = region_list_head_size(range, list, outside);
-    return head > least_of(range, list) ? head : least_of(range, list);
+    const uint32_t least = least_of(list, steps_log2);
+    return head > least ? head : least;
 }
 
-REGION_INLINE uint64_t segregated_rank(region_range *range, uint32_t need, bool outside)
+REGION_INLINE uint64_t rank(region_range *range, uint32_t need, unsigned steps_log2, bool outside)
 {
-    const region_found found = segregated_find(range, need, outside);
-    return found.ref == REGION_NONE ? UINT64_MAX : list_of(range, found.size);
+    const region_found found = find(range, need, steps_log2, outside);
+    return found.ref == REGION_NONE ? UINT64_MAX : list_of(found.size, steps_log2);
 }
 
-REGION_INLINE bool segregated_has(region_range *range, const region_node *node, uint32_t ref,
-                                  bool outside)
-{
-    return region_list_has(range, node, ref, outside);
-}
+/* SEGREGATED(NAME, STEPS_LOG2) makes the policy NAME, with steps that the compiler knows. */
+#define SEGREGATED(name, steps_log2)                                                               \
+    static uint32_t name##_anchors(const tarn_region_options *options, uint32_t granules)          \
+    {                                                                                              \
+        (void)options;                                                                             \
+        return list_of(granules, steps_log2) + 1;                                                  \
+    }                                                                                              \
+    static size_t name##_index_size(const tarn_region_options *options, uint32_t granules)         \
+    {                                                                                              \
+        return region_lists_size(name##_anchors(options, granules));                               \
+    }                                                                                              \
+    REGION_INLINE void name##_open(region_range *range, bool outside)                              \
+    {                                                                                              \
+        region_lists_open(range, list_of(range->granules, steps_log2) + 1, outside);               \
+    }                                                                                              \
+    REGION_INLINE region_found name##_find(region_range *range, uint32_t need, bool outside)       \
+    {                                                                                              \
+        return find(range, need, steps_log2, outside);                                             \
+    }                                                                                              \
+    REGION_INLINE void name##_insert(region_range *range, region_node *node, uint32_t ref,         \
+                                     bool outside)                                                 \
+    {                                                                                              \
+        insert(range, node, ref, steps_log2, outside);                                             \
+    }                                                                                              \
+    REGION_INLINE void name##_remove(region_range *range, region_node *node, uint32_t ref,         \
+                                     uint32_t size, bool outside)                                  \
+    {                                                                                              \
+        region_list_remove(range, list_of(size, steps_log2), node, ref, true, outside);            \
+    }                                                                                              \
+    REGION_INLINE void name##_change(region_range *range, region_node *node, uint32_t ref,         \
+                                     uint32_t old, uint32_t new, bool outside)                     \
+    {                                                                                              \
+        change(range, node, ref, old, new, steps_log2, outside);                                   \
+    }                                                                                              \
+    REGION_INLINE uint32_t name##_largest(region_range *range, bool outside)                       \
+    {                                                                                              \
+        return largest(range, steps_log2, outside);                                                \
+    }                                                                                              \
+    REGION_INLINE uint64_t name##_rank(region_range *range, uint32_t need, bool outside)           \
+    {                                                                                              \
+        return rank(range, need, steps_log2, outside);                                             \
+    }                                                                                              \
+    REGION_INLINE bool name##_has(region_range *range, const region_node *node, uint32_t ref,      \
+                                  bool outside)                                                    \
+    {                                                                                              \
+        return region_list_has(range, node, ref, outside);                                         \
+    }                                                                                              \
+    REGION_INLINE bool name##_balances(region_range *range, uint32_t count, bool outside)          \
+    {                                                                                              \
+        return region_lists_count(range, count, outside) == count;                                 \
+    }                                                                                              \
+    REGION_INDEX(name, false);                                                                     \
+    REGION_POLICY(name, name, name##_index_size, name##_anchors)
 
-REGION_INLINE bool segregated_balances(region_range *range, uint32_t count, bool outside)
-{
-    return region_lists_count(range, count, outside) == count;
-}
-
-REGION_INDEX(segregated, false);
-REGION_POLICY(segregated, segregated, index_size, anchors);
+SEGREGATED(segregated, FINE_LOG2);
+SEGREGATED(coarse, COARSE_LOG2);
