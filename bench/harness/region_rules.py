@@ -103,23 +103,20 @@ def growth_of(work, key, name, few, many):
 
 
 def judge_growth(verdicts, work, key):
-    """From the fewest free partitions to the most, the cost may grow as the logarithm of their number. Time grows with
-    every table that leaves the caches, whatever the work: there it is what TLSF's time, for constant work, grows."""
+    """From the fewest free partitions to the most, the cost may grow as the logarithm of their number. Time also grows with
+    every table that leaves the caches, whatever the work: so what TLSF's grows, of constant work, is told beside."""
     counts = [cell for cell in work.cells if isinstance(cell, int)]
     few, many = counts[0], counts[-1]
     allowed = math.log(many) / math.log(few)
-    rule = f"{work.name}: from {few:,} to {many:,} free partitions an operation "
-    base = 1
-    if key == "mean_ns":
-        rule += f"slows down at most {allowed:.2f} times (the logarithm) as much as TLSF's, of constant work"
-        base = growth_of(work, key, "tlsf", few, many)
-    else:
-        rule += f"takes at most {allowed:.2f} times (the logarithm) the instructions"
+    what = "time" if key == "mean_ns" else "instructions"
+    rule = f"{work.name}: from {few:,} to {many:,} free partitions the {what} of an operation at most {allowed:.2f} times " \
+           "(the logarithm)"
+    base = growth_of(work, key, "tlsf", few, many)
     growth = {name: growth_of(work, key, name, few, many) for name in OURS}
-    growth = {name: value / base for name, value in growth.items() if value} if base else {}
+    growth = {name: value for name, value in growth.items() if value}
     if not growth:
         verdicts.add(rule, "", None)
         return
     worst = max(growth, key=growth.get)
-    verdicts.add(rule, f"worst {worst} {growth[worst]:.2f}" + (f", TLSF's {base:.1f}" if base != 1 else ""),
+    verdicts.add(rule, f"worst {worst} {growth[worst]:.2f}" + (f"; TLSF, of constant work, {base:.2f}" if base else ""),
                  growth[worst] <= allowed)
