@@ -63,7 +63,7 @@ typedef uint64_t tarn_handle;
 
 /* The relocation register of a block. Private. */
 typedef struct tarn_movable_entry {
-    uint32_t place; /* granules from the base of the heap to the block */
+    uint32_t place; /* from the base of the heap to the block: bytes, or granules if it is large */
     uint32_t state; /* generation, pins, flags */
 } tarn_movable_entry;
 
@@ -89,6 +89,8 @@ typedef struct tarn_movable {
     tarn_movable_entry *table; /* the end of the table: entries are below, the first one last */
     void *chunk;               /* as it came from upstream or the caller */
     size_t held;               /* bytes of it */
+    size_t alignment;          /* of the chunk that upstream gave, bytes */
+    bool is_large;             /* more than 4 GiB: places of entries are granules */
     tarn_movable_options options;
 } tarn_movable;
 
@@ -156,12 +158,14 @@ static inline void *tarn_deref(const tarn_movable *heap, tarn_handle handle)
 #ifndef NDEBUG
     tarn_movable_check_access(heap, handle, 0, 0);
 #endif
-    /* The handle's low half is scaled and added by the load itself, and so is the place. */
     const tarn_movable_entry *entry =
-        (const tarn_movable_entry *)(heap->entries +
-                                     (uintptr_t)(uint32_t)handle * sizeof(tarn_movable_entry));
-    return heap->base +
-           (size_t)__atomic_load_n(&entry->place, __ATOMIC_RELAXED) * TARN_MOVABLE_GRANULE;
+        (const tarn_movable_entry *)(heap->entries + (uintptr_t)(uint32_t)handle);
+    size_t place = __atomic_load_n(&entry->place, __ATOMIC_RELAXED);
+    /* A heap is large or not for long, so the jump is foreseen, while scaling would always take time. */
+    if (__builtin_expect(heap->is_large, 0)) {
+        place *= TARN_MOVABLE_GRANULE;
+    }
+    return heap->base + place;
 }
 
 /* The address of `size` bytes at `offset` into the block. Builds without NDEBUG check them against

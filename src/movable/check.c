@@ -76,7 +76,7 @@ static bool check_block(arena_walk *walk, uint32_t place, uint64_t word, bool is
         return heap_fault(walk->fault, walk->fault_size, "the word at %zu was overwritten",
                           place * GRANULE);
     }
-    const tarn_movable_entry entry = entry_load(entry_at(heap, number));
+    const entry_view entry = entry_load(heap, entry_at(heap, number));
     const uint32_t kind = entry.state & KIND_MASK;
     const bool is_reserved = kind == KIND_MOVING && head->is_in_pass && entry.place != place + 1;
     if ((kind != KIND_LIVE && kind != KIND_MOVING) || (entry.place != place + 1 && !is_reserved)) {
@@ -143,7 +143,7 @@ static bool check_table(const arena_walk *walk)
     uint64_t vacant = 0;
     uint64_t purgeable = 0;
     for (uint32_t number = 1; number <= head->count; number++) {
-        const uint32_t state = entry_load(entry_at(heap, number)).state;
+        const uint32_t state = entry_load(heap, entry_at(heap, number)).state;
         const uint32_t kind = state & KIND_MASK;
         vacant += kind == KIND_VACANT;
         live += kind == KIND_LIVE || kind == KIND_MOVING;
@@ -161,10 +161,10 @@ static bool check_table(const arena_walk *walk)
     }
     for (uint32_t number = head->vacant; number != 0; vacant--) {
         if (number > head->count || vacant == 0 ||
-            (entry_load(entry_at(heap, number)).state & KIND_MASK) != KIND_VACANT) {
+            (entry_load(heap, entry_at(heap, number)).state & KIND_MASK) != KIND_VACANT) {
             return heap_fault(walk->fault, walk->fault_size, "the list of vacant entries is wrong");
         }
-        number = entry_load(entry_at(heap, number)).place;
+        number = entry_load(heap, entry_at(heap, number)).place;
     }
     if (vacant != 0) {
         return heap_fault(walk->fault, walk->fault_size,

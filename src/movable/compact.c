@@ -20,14 +20,21 @@
  * Evacuating: the chunks of a tract go into holes of fuller tracts, one by one, emptiest tracts first.
  */
 
-#define RUN_MAX ((uint32_t)(256 << 10) / GRANULE) /* granules moved between two looks at the pins */
-#define TIMED_RUN_MAX ((uint32_t)(32 << 10) / GRANULE) /* and between two looks at the clock */
-#define STEPS_PER_LOOK 64               /* chunks or tracts between two looks at the clock */
-#define STEP_SIZE ((size_t)512)         /* bytes that take as long to be moved as a step, or less */
+/* Granules that are moved between two looks at the pins, and under a budget of time. */
+#define RUN_MAX ((uint32_t)(256 << 10) / GRANULE)
+#define TIMED_RUN_MAX ((uint32_t)(32 << 10) / GRANULE)
+
+#define STEPS_PER_LOOK 64       /* chunks or tracts between two looks at the clock */
+#define STEP_SIZE ((size_t)512) /* bytes that take as long to be moved as a step, or less */
+#define SPEED 512               /* bytes that any machine moves in a microsecond, and then some */
+
+#define SCOUTS 8                                         /* that look ahead while blocks slide */
+#define TRACTS_AHEAD 12                                  /* that they go, at most */
+#define LINE_GRANULES (64 / (uint32_t)GRANULE)           /* of a cache line */
+#define FETCHED_MAX ((uint32_t)4096 / (uint32_t)GRANULE) /* of a live chunk */
+
 #define CLEAN_SLICE ((size_t)512 << 10) /* bytes given to the kernel between two looks */
-#define SPEED 512 /* bytes that any machine moves in a microsecond, and then some */
-#define GAP_PART                                                                                   \
-    4 /* a pass with a budget shrinks the heap when more than this part is free at its end */
+#define GAP_PART 4 /* a pass shrinks the heap when more than this part of it is gap */
 
 /* What is left of a budget. */
 typedef struct move_meter {
@@ -99,7 +106,7 @@ static tarn_movable_entry *entry_of_chunk(const tarn_movable *heap, uint32_t pla
     const movable_head *head = movable_head_of(heap);
     TARN_CHECK(number != 0 && number <= head->count &&
                    word_granules(word) - 2 < head->end - place &&
-                   entry_load(entry_at(heap, number)).place == place + 1,
+                   entry_load(heap, entry_at(heap, number)).place == place + 1,
                "the bytes before the block were overwritten", movable_name(heap),
                word_at(heap, place + 1));
     return entry_at(heap, number);
@@ -112,9 +119,12 @@ typedef struct sliding {
     move_meter *meter;
     uint32_t to;
     uint32_t at;
-    uint32_t wiped; /* tracts before this have been wiped */
-    bool is_full;   /* no hole is in a list any more */
-    bool was_hole;  /* the chunk settled last is a hole */
+    uint32_t scouts[SCOUTS]; /* places of chunks on their way into the cache; 0: none */
+    uint32_t scouted;        /* tracts before this have been given to scouts */
+    unsigned turn;           /* of a scout */
+    uint32_t wiped;          /* tracts before this have been wiped */
+    bool is_full;            /* no hole is in a list any more */
+    bool was_hole;           /* the chunk settled last is a hole */
 } sliding;
 
 /* Wipes the tracts through the one that the place is in. */
@@ -147,6 +157,39 @@ static void settle_chunk(sliding *slide, uint32_t granules)
     slide->was_hole = false;
 }
 
+/* Where a chunk starts is only known from the one before, so each first look at one would wait for memory. Scouts walk
+ * over tracts that are still ahead, by turns, and fetch what is live into the larger cache: so their waits overlap with
+ * each other and with the moving. */
+static void look_ahead(sliding *slide)
+{
+    const tarn_movable *heap = slide->heap;
+    const uint32_t end = movable_head_of(heap)->end;
+    uint32_t *scout = &slide->scouts[slide->turn++ % SCOUTS];
+    uint32_t place = *scout;
+    if (place != 0) {
+        /* The word was asked for a round ago. One that was overwritten leads astray, but not out of the arena. */
+        const uint64_t word = *word_at(heap, place);
+        const uint32_t granules = word_granules(word);
+        const uint32_t fetched = granules < FETCHED_MAX ? granules : FETCHED_MAX;
+        for (uint32_t at = LINE_GRANULES; at < fetched && !word_is_free(word);
+             at += LINE_GRANULES) {
+            __builtin_prefetch(word_at(heap, place + at), 0, 2);
+        }
+        place = granules < end - place && tract_of(place + granules) == tract_of(place)
+                    ? place + granules
+                    : 0;
+    } else if (slide->scouted <= tract_of(end - 1) &&
+               slide->scouted < tract_of(slide->at) + TRACTS_AHEAD) {
+        const uint16_t first = tract_at(heap, slide->scouted)->first;
+        place = first != 0 ? (slide->scouted << TRACT_SHIFT) + first - 1 : 0;
+        slide->scouted++;
+    }
+    if (place != 0) {
+        __builtin_prefetch(word_at(heap, place));
+    }
+    *scout = place;
+}
+
 /* Seizes the chunks from `at` on that can move together to `target`; returns their granules, 0 if the first one
  * cannot move. */
 static uint32_t seize_run(sliding *slide, uint32_t target)
@@ -165,11 +208,7 @@ static uint32_t seize_run(sliding *slide, uint32_t target)
             break;
         }
         run += granules;
-    }
-    if (slide->at + run != end && word_is_free(*word_at(heap, slide->at + run))) {
-        /* The memory arrives while the run is moved. */
-        const uint32_t hole = slide->at + run;
-        __builtin_prefetch(word_at(heap, hole + word_granules(*word_at(heap, hole))));
+        look_ahead(slide);
     }
     return run;
 }
@@ -185,7 +224,7 @@ static void move_run(sliding *slide, uint32_t target, uint32_t run)
     wipe_tracts(slide, slide->at - 1);
     while (slide->to != target + run) {
         const uint64_t word = *word_at(heap, slide->to);
-        entry_release(entry_at(heap, word_number(word)), slide->to + 1);
+        entry_release(heap, entry_at(heap, word_number(word)), slide->to + 1);
         settle_chunk(slide, word_granules(word));
         blocks++;
     }
@@ -202,6 +241,7 @@ static void slide_step(sliding *slide)
                "the bytes before the block were overwritten", movable_name(heap),
                word_at(heap, slide->at + 1));
     wipe_tracts(slide, slide->at);
+    look_ahead(slide);
     if (word_is_free(word)) {
         if (!slide->is_full) {
             hole_leave(heap, slide->at, granules);
@@ -334,12 +374,12 @@ static uint32_t evacuate_block(tarn_movable *heap, uint32_t place, uint32_t trac
     }
     const uint32_t refuge = find_refuge(heap, place, tract);
     if (refuge == 0) {
-        entry_release(entry, place + 1);
+        entry_release(heap, entry, place + 1);
         return 0;
     }
     const size_t size = (size_t)(word_granules(word) - 1) * GRANULE;
     memcpy(word_at(heap, refuge + 1), word_at(heap, place + 1), size);
-    entry_release(entry, refuge + 1);
+    entry_release(heap, entry, refuge + 1);
     note_moved(meter, size + GRANULE, 1);
     return chunk_release(heap, place);
 }
@@ -545,7 +585,7 @@ static void settle(tarn_movable_pass *pass, bool cancelled)
             pass->report.bytes_moved += move->size;
             pass->report.blocks_moved++;
         }
-        entry_release(entry, place);
+        entry_release(heap, entry, place);
         pass->report.bytes_given_back +=
             clean_if_hole(heap, chunk_release(heap, (place == to ? from : to) - 1));
     }
@@ -570,20 +610,20 @@ static bool plan_tract(tarn_movable_pass *pass, uint32_t tract, size_t capacity,
             return false;
         }
         tarn_movable_entry *entry = entry_at(heap, word_number(word));
-        if (advice == LEAVE_IT || entry_load(entry).place != place + 1 ||
+        if (advice == LEAVE_IT || entry_load(heap, entry).place != place + 1 ||
             !entry_seize(heap, entry)) {
             continue;
         }
         const uint32_t refuge = find_refuge(heap, place, tract);
         if (refuge == 0) {
-            entry_release(entry, place + 1);
+            entry_release(heap, entry, place + 1);
             continue;
         }
         pass->moves[pass->count++] = (tarn_movable_move){
             .from = word_at(heap, place + 1),
             .to = word_at(heap, refuge + 1),
             .size = chunk_size(heap, place),
-            .handle = handle_of(word_number(word), entry_load(entry).state),
+            .handle = handle_of(word_number(word), entry_load(heap, entry).state),
         };
         meter->bytes -= word_granules(word) * GRANULE;
     }

@@ -35,6 +35,7 @@
 #define PAGE_ALIGNMENT ((size_t)4096) /* the largest alignment of a block */
 #define PLACES_MAX UINT32_MAX         /* granules of a heap */
 #define HEAP_MAX ((uint64_t)PLACES_MAX * GRANULE)
+#define SMALL_HEAP_MAX ((uint64_t)1 << 32) /* bytes of a heap whose table has places in bytes */
 
 #define TRACT_SHIFT 11 /* log2 of a tract's granules */
 #define TRACT_GRANULES ((uint32_t)1 << TRACT_SHIFT)
@@ -291,60 +292,75 @@ static inline tarn_movable_entry *entry_at(const tarn_movable *heap, uint32_t nu
     return heap->table - number;
 }
 
-static inline uint64_t entry_pack(uint32_t place, uint32_t state)
+/* What an entry holds, with its place in granules. */
+typedef struct entry_view {
+    uint32_t place;
+    uint32_t state;
+} entry_view;
+
+/* In the table of a heap that is not large a place is in bytes, so that a deref need not scale it. */
+static inline unsigned entry_shift(const tarn_movable *heap)
+{
+    return heap->is_large ? 0 : 3;
+}
+
+static inline uint64_t entry_pack(const tarn_movable *heap, uint32_t place, uint32_t state)
 {
     const union {
         tarn_movable_entry entry;
         uint64_t word;
-    } both = {.entry = {place, state}};
+    } both = {.entry = {place << entry_shift(heap), state}};
     return both.word;
 }
 
-static inline tarn_movable_entry entry_unpack(uint64_t word)
+static inline entry_view entry_unpack(const tarn_movable *heap, uint64_t word)
 {
     const union {
         uint64_t word;
         tarn_movable_entry entry;
     } both = {.word = word};
-    return both.entry;
+    return (entry_view){both.entry.place >> entry_shift(heap), both.entry.state};
 }
 
-static inline tarn_movable_entry entry_load(const tarn_movable_entry *entry)
+static inline entry_view entry_load(const tarn_movable *heap, const tarn_movable_entry *entry)
 {
     return entry_unpack(
-        __atomic_load_n((const movable_word *)(const void *)entry, __ATOMIC_ACQUIRE));
+        heap, __atomic_load_n((const movable_word *)(const void *)entry, __ATOMIC_ACQUIRE));
 }
 
-static inline void entry_store(tarn_movable_entry *entry, uint32_t place, uint32_t state)
+static inline void entry_store(const tarn_movable *heap, tarn_movable_entry *entry, uint32_t place,
+                               uint32_t state)
 {
-    __atomic_store_n((movable_word *)(void *)entry, entry_pack(place, state), __ATOMIC_RELEASE);
+    __atomic_store_n((movable_word *)(void *)entry, entry_pack(heap, place, state),
+                     __ATOMIC_RELEASE);
 }
 
 /* True if the entry still was `from`; else `from` is what it is. */
-static inline bool entry_exchange(tarn_movable_entry *entry, tarn_movable_entry *from,
-                                  uint32_t place, uint32_t state)
+static inline bool entry_exchange(const tarn_movable *heap, tarn_movable_entry *entry,
+                                  entry_view *from, uint32_t place, uint32_t state)
 {
-    uint64_t word = entry_pack(from->place, from->state);
-    const bool done =
-        __atomic_compare_exchange_n((movable_word *)(void *)entry, &word, entry_pack(place, state),
-                                    false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-    *from = entry_unpack(word);
+    uint64_t word = entry_pack(heap, from->place, from->state);
+    const bool done = __atomic_compare_exchange_n((movable_word *)(void *)entry, &word,
+                                                  entry_pack(heap, place, state), false,
+                                                  __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    *from = entry_unpack(heap, word);
     return done;
 }
 
+/* The low half of a handle is how far below the end of the table its entry is, in bytes, negated. */
 static inline uint32_t handle_number(tarn_handle handle)
 {
-    return (uint32_t) - (uint32_t)handle;
+    return -(uint32_t)handle / (uint32_t)sizeof(tarn_movable_entry);
 }
 
 static inline tarn_handle handle_of(uint32_t number, uint32_t state)
 {
-    return (uint64_t)((state & STATE_GENERATION) | KIND_LIVE) << 32 | (uint32_t)-number;
+    return (uint64_t)((state & STATE_GENERATION) | KIND_LIVE) << 32 |
+           (uint32_t) - (number * (uint32_t)sizeof(tarn_movable_entry));
 }
 
 /* The entry that the handle names, whatever its kind, with what it holds in *seen; NULL if the handle is stale. */
-tarn_movable_entry *entry_find(const tarn_movable *heap, tarn_handle handle,
-                               tarn_movable_entry *seen);
+tarn_movable_entry *entry_find(const tarn_movable *heap, tarn_handle handle, entry_view *seen);
 
 /* An entry to be used, whose number is 0 if there is none: a vacant one, or a new one for which there must be room. */
 uint32_t entry_take(tarn_movable *heap);
@@ -354,7 +370,7 @@ void entry_give(tarn_movable *heap, uint32_t number);
 bool entry_seize(const tarn_movable *heap, tarn_movable_entry *entry);
 
 /* Ends what entry_seize began; the block is at `place` now. */
-void entry_release(tarn_movable_entry *entry, uint32_t place);
+void entry_release(const tarn_movable *heap, tarn_movable_entry *entry, uint32_t place);
 
 /* Drops vacant entries from the end of the table; returns the bytes. Linear in the table. */
 size_t table_trim(tarn_movable *heap);
@@ -373,12 +389,11 @@ static inline size_t stretch_gap(const tarn_movable *heap)
 tarn_status stretch_init(tarn_movable *heap, const tarn_movable_options *options, uint64_t size);
 void stretch_deinit(tarn_movable *heap);
 
-/* The table ends there. Handles count entries down from its end: their low halves are numbers below 2^32. */
+/* The table ends there. Handles count down from its end: their low halves are numbers below 2^32. */
 static inline void stretch_set_table(tarn_movable *heap, void *table)
 {
     heap->table = table;
-    heap->entries =
-        (uintptr_t)table - (uintptr_t)(sizeof(tarn_movable_entry) * ((uint64_t)1 << 32));
+    heap->entries = (uintptr_t)table - (uintptr_t)((uint64_t)1 << 32);
 }
 
 /* Where the parts are in a memory of `size` bytes. */

@@ -77,7 +77,8 @@ static void write_words(image_writer *writer, const movable_word *words, size_t 
 static bool holds_block(const tarn_movable *heap, uint32_t place)
 {
     const uint64_t word = *word_at(heap, place);
-    return !word_is_free(word) && entry_load(entry_at(heap, word_number(word))).place == place + 1;
+    return !word_is_free(word) &&
+           entry_load(heap, entry_at(heap, word_number(word))).place == place + 1;
 }
 
 static void write_arena(image_writer *writer, const tarn_movable *heap)
@@ -98,7 +99,7 @@ static void write_arena(image_writer *writer, const tarn_movable *heap)
 static void write_table(image_writer *writer, const tarn_movable *heap)
 {
     for (uint32_t number = movable_head_of(heap)->count; number > 0; number--) {
-        const tarn_movable_entry seen = entry_load(entry_at(heap, number));
+        const entry_view seen = entry_load(heap, entry_at(heap, number));
         uint32_t kind = seen.state & KIND_MASK;
         uint32_t kept = seen.state & STATE_GENERATION;
         uint32_t place = 0;
@@ -325,11 +326,11 @@ static bool adopt_table(tarn_movable *heap, uint64_t *live)
             (!is_live && place != 0)) {
             return false;
         }
-        entry_store(entry, place, state);
+        entry_store(heap, entry, place, state);
         *live += is_live;
         head->purgeable += (state & STATE_PURGEABLE) != 0;
         if (kind == KIND_VACANT) {
-            entry_store(entry, head->vacant, state);
+            entry_store(heap, entry, head->vacant, state);
             head->vacant = number;
         }
     }
@@ -347,7 +348,7 @@ static bool is_sound(const tarn_movable *heap, uint32_t place)
         chunk_gap(place, word_alignment(word)) != 0) {
         return false;
     }
-    const tarn_movable_entry entry = entry_load(entry_at(heap, number));
+    const entry_view entry = entry_load(heap, entry_at(heap, number));
     const size_t room = (size_t)(word_granules(word) - 1) * GRANULE;
     const size_t size = chunk_size(heap, place);
     return (entry.state & KIND_MASK) == KIND_LIVE && entry.place == place + 1 &&

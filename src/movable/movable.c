@@ -17,8 +17,7 @@ _Noreturn void movable_fatal(const tarn_movable *heap, const char *what, tarn_ha
 }
 
 /* The entry of a handle that must not be stale. */
-static tarn_movable_entry *entry_of(const tarn_movable *heap, tarn_handle handle,
-                                    tarn_movable_entry *seen)
+static tarn_movable_entry *entry_of(const tarn_movable *heap, tarn_handle handle, entry_view *seen)
 {
     tarn_movable_entry *entry = entry_find(heap, handle, seen);
     if (base_unlikely(entry == NULL)) {
@@ -27,7 +26,7 @@ static tarn_movable_entry *entry_of(const tarn_movable *heap, tarn_handle handle
     return entry;
 }
 
-static uint32_t chunk_of(const tarn_movable *heap, tarn_movable_entry seen, tarn_handle handle)
+static uint32_t chunk_of(const tarn_movable *heap, entry_view seen, tarn_handle handle)
 {
     const uint32_t place = seen.place - 1;
     const uint64_t word = *word_at(heap, place);
@@ -72,6 +71,7 @@ tarn_status tarn_movable_attach(tarn_movable *heap, const tarn_movable_options *
     }
     stretch_set_table(&seen, seen.base + size - tracts_size(size));
     seen.options.threads = head->has_threads != 0;
+    seen.is_large = size > SMALL_HEAP_MAX;
     if (!tarn_movable_check(&seen, NULL, 0)) {
         return TARN_BAD_DATA;
     }
@@ -181,8 +181,8 @@ tarn_handle tarn_movable_alloc(tarn_movable *heap, size_t size, size_t alignment
             word | word_of_block(number, wanted.granules, base_ctz(wanted.alignment));
         chunk_set_size(heap, place, size);
         tarn_movable_entry *entry = entry_at(heap, number);
-        const uint32_t state = (entry_load(entry).state & STATE_GENERATION) | KIND_LIVE;
-        entry_store(entry, place + 1, state | STATE_USED);
+        const uint32_t state = (entry_load(heap, entry).state & STATE_GENERATION) | KIND_LIVE;
+        entry_store(heap, entry, place + 1, state | STATE_USED);
         handle = handle_of(number, state);
         heap_books_give(&head->books, size);
     } else {
@@ -214,7 +214,7 @@ void tarn_movable_free(tarn_movable *heap, tarn_handle handle)
     }
     movable_lock(heap);
     movable_head *head = movable_head_of(heap);
-    tarn_movable_entry seen;
+    entry_view seen;
     (void)entry_of(heap, handle, &seen);
     if ((seen.state & KIND_MASK) != KIND_PURGED) {
         const uint32_t place = chunk_of(heap, seen, handle);
@@ -235,7 +235,7 @@ void tarn_movable_free(tarn_movable *heap, tarn_handle handle)
 /* Gives the block another chunk; false if there is none. */
 static bool resize_elsewhere(tarn_movable *heap, tarn_handle handle, size_t size)
 {
-    tarn_movable_entry seen;
+    entry_view seen;
     (void)entry_of(heap, handle, &seen);
     const request wanted = {chunk_granules(size), word_alignment(*word_at(heap, seen.place - 1))};
     uint64_t word = 0;
@@ -256,7 +256,7 @@ static bool resize_elsewhere(tarn_movable *heap, tarn_handle handle, size_t size
     const uint32_t kept = old_granules < wanted.granules ? old_granules : wanted.granules;
     memcpy(word_at(heap, place + 1), word_at(heap, old + 1), (kept - 1) * GRANULE);
     chunk_set_size(heap, place, size);
-    entry_release(entry, place + 1);
+    entry_release(heap, entry, place + 1);
     (void)chunk_release(heap, old);
     return true;
 }
@@ -266,7 +266,7 @@ bool tarn_movable_resize(tarn_movable *heap, tarn_handle handle, size_t new_size
     new_size = new_size == 0 ? 1 : new_size;
     movable_lock(heap);
     movable_head *head = movable_head_of(heap);
-    tarn_movable_entry seen;
+    entry_view seen;
     (void)entry_of(heap, handle, &seen);
     bool done = false;
     if ((seen.state & KIND_MASK) == KIND_LIVE && new_size <= BLOCK_MAX) {
@@ -291,10 +291,10 @@ bool tarn_movable_resize(tarn_movable *heap, tarn_handle handle, size_t new_size
 bool tarn_movable_set_purgeable(tarn_movable *heap, tarn_handle handle, bool purgeable)
 {
     movable_lock(heap);
-    tarn_movable_entry seen;
+    entry_view seen;
     tarn_movable_entry *entry = entry_of(heap, handle, &seen);
     bool done = (seen.state & KIND_MASK) != KIND_PURGED;
-    while (done && !entry_exchange(entry, &seen, seen.place,
+    while (done && !entry_exchange(heap, entry, &seen, seen.place,
                                    purgeable ? seen.state | STATE_PURGEABLE
                                              : seen.state & ~STATE_PURGEABLE)) {
     }
@@ -312,17 +312,17 @@ static size_t purge_block(tarn_movable *heap, uint32_t number)
 {
     movable_head *head = movable_head_of(heap);
     tarn_movable_entry *entry = entry_at(heap, number);
-    const tarn_movable_entry seen = entry_load(entry);
+    const entry_view seen = entry_load(heap, entry);
     const uint32_t place = seen.place - 1;
     const size_t size = chunk_size(heap, place);
     const tarn_movable_options *options = &heap->options;
     if (options->on_purge != NULL &&
         !options->on_purge(options->context, handle_of(number, seen.state),
                            word_at(heap, place + 1), size)) {
-        entry_release(entry, seen.place);
+        entry_release(heap, entry, seen.place);
         return 0;
     }
-    entry_store(entry, 0, (seen.state & STATE_GENERATION) | KIND_PURGED);
+    entry_store(heap, entry, 0, (seen.state & STATE_GENERATION) | KIND_PURGED);
     head->purgeable--;
     heap_books_take(&head->books, size);
     (void)chunk_release(heap, place);
@@ -338,13 +338,13 @@ static size_t purge(tarn_movable *heap, size_t size)
          looks > 0 && purged < size && head->purgeable > 0; looks--) {
         head->hand = head->hand < head->count ? head->hand + 1 : 1;
         tarn_movable_entry *entry = entry_at(heap, head->hand);
-        tarn_movable_entry seen = entry_load(entry);
+        entry_view seen = entry_load(heap, entry);
         if ((seen.state & KIND_MASK) != KIND_LIVE || (seen.state & STATE_PURGEABLE) == 0) {
             continue;
         }
         if ((seen.state & STATE_USED) != 0) {
             /* A pin that comes between has used it again. */
-            (void)entry_exchange(entry, &seen, seen.place, seen.state & ~STATE_USED);
+            (void)entry_exchange(heap, entry, &seen, seen.place, seen.state & ~STATE_USED);
         } else if (entry_seize(heap, entry)) {
             purged += purge_block(heap, head->hand);
         }
@@ -364,7 +364,7 @@ size_t tarn_movable_purge(tarn_movable *heap, size_t size)
 
 tarn_movable_look tarn_movable_look_at(const tarn_movable *heap, tarn_handle handle)
 {
-    tarn_movable_entry seen;
+    entry_view seen;
     if (entry_find(heap, handle, &seen) == NULL) {
         return TARN_MOVABLE_STALE;
     }
@@ -373,7 +373,7 @@ tarn_movable_look tarn_movable_look_at(const tarn_movable *heap, tarn_handle han
 
 void *tarn_movable_find(const tarn_movable *heap, tarn_handle handle)
 {
-    tarn_movable_entry seen;
+    entry_view seen;
     if (entry_find(heap, handle, &seen) == NULL || (seen.state & KIND_MASK) == KIND_PURGED) {
         return NULL;
     }
@@ -383,7 +383,7 @@ void *tarn_movable_find(const tarn_movable *heap, tarn_handle handle)
 size_t tarn_movable_size(const tarn_movable *heap, tarn_handle handle)
 {
     movable_lock(heap);
-    tarn_movable_entry seen;
+    entry_view seen;
     (void)entry_of(heap, handle, &seen);
     const size_t size = (seen.state & KIND_MASK) == KIND_PURGED
                             ? 0
@@ -395,7 +395,7 @@ size_t tarn_movable_size(const tarn_movable *heap, tarn_handle handle)
 void tarn_movable_check_access(const tarn_movable *heap, tarn_handle handle, size_t offset,
                                size_t size)
 {
-    tarn_movable_entry seen;
+    entry_view seen;
     (void)entry_of(heap, handle, &seen);
     if ((seen.state & KIND_MASK) == KIND_PURGED) {
         movable_fatal(heap, "used after it was purged", handle);
@@ -428,7 +428,7 @@ tarn_handle tarn_movable_root(const tarn_movable *heap)
 
 void *tarn_pin(tarn_movable *heap, tarn_handle handle)
 {
-    tarn_movable_entry seen;
+    entry_view seen;
     tarn_movable_entry *entry = entry_of(heap, handle, &seen);
     unsigned turn = 0;
     for (;;) {
@@ -440,7 +440,7 @@ void *tarn_pin(tarn_movable *heap, tarn_handle handle)
             return NULL;
         } else if ((seen.state & STATE_PINS) == STATE_PINS) {
             movable_fatal(heap, "pinned too many times", handle);
-        } else if (entry_exchange(entry, &seen, seen.place,
+        } else if (entry_exchange(heap, entry, &seen, seen.place,
                                   (seen.state + STATE_PIN) | STATE_USED)) {
             break;
         } else {
@@ -456,13 +456,13 @@ void *tarn_pin(tarn_movable *heap, tarn_handle handle)
 
 void tarn_unpin(tarn_movable *heap, tarn_handle handle)
 {
-    tarn_movable_entry seen;
+    entry_view seen;
     tarn_movable_entry *entry = entry_of(heap, handle, &seen);
     do {
         if ((seen.state & STATE_PINS) == 0) {
             movable_fatal(heap, "unpinned more often than pinned", handle);
         }
-    } while (!entry_exchange(entry, &seen, seen.place, seen.state - STATE_PIN));
+    } while (!entry_exchange(heap, entry, &seen, seen.place, seen.state - STATE_PIN));
     movable_head *head = movable_head_of(heap);
     if (!head->has_threads && (seen.state & STATE_PINS) == STATE_PIN) {
         head->pinned--;
@@ -522,7 +522,7 @@ void tarn_movable_visit(const tarn_movable *heap, tarn_movable_visitor *visitor,
         if (word_is_free(word)) {
             continue;
         }
-        const tarn_movable_entry seen = entry_load(entry_at(heap, word_number(word)));
+        const entry_view seen = entry_load(heap, entry_at(heap, word_number(word)));
         /* The place that a pass has set aside for a block is no block. */
         if (seen.place == place + 1) {
             goes_on = visitor(context, handle_of(word_number(word), seen.state),
@@ -546,7 +546,7 @@ size_t tarn_movable_trim(tarn_movable *heap)
 static bool has_pins(const tarn_movable *heap)
 {
     for (uint32_t number = movable_head_of(heap)->count; number > 0; number--) {
-        if ((entry_load(entry_at(heap, number)).state & STATE_PINS) != 0) {
+        if ((entry_load(heap, entry_at(heap, number)).state & STATE_PINS) != 0) {
             return true;
         }
     }
@@ -561,7 +561,7 @@ tarn_status tarn_movable_reset(tarn_movable *heap)
     if (!head->is_in_pass && !has_pins(heap)) {
         stretch_note_footprint(heap);
         for (uint32_t number = 1; number <= head->count; number++) {
-            const tarn_movable_entry seen = entry_load(entry_at(heap, number));
+            const entry_view seen = entry_load(heap, entry_at(heap, number));
             if ((seen.state & KIND_MASK) != KIND_VACANT) {
                 entry_give(heap, number);
             }

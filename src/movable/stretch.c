@@ -13,7 +13,8 @@
 
 #define FIRST_SIZE ((size_t)32 << 10)
 #define LARGE_PAGES_FROM ((size_t)4 << 20) /* bytes from which a heap is worth large pages */
-#define GROWTH_PART 4                      /* a heap grows by at least this part of itself */
+#define LARGE_PAGE ((size_t)2 << 20) /* bytes that one begins at a multiple of, on most machines */
+#define GROWTH_PART 4                /* a heap grows by at least this part of itself */
 
 /* Bytes that head, arena and table need, as they are now. */
 static uint64_t used_size(const movable_head *head)
@@ -30,6 +31,24 @@ static uint64_t size_for(uint64_t bytes)
         size += page;
     }
     return size;
+}
+
+/* Rewrites the table when the heap has grown past what places in bytes can name, or has shrunk to that again. */
+static void set_kind_of_places(tarn_movable *heap)
+{
+    const movable_head *head = movable_head_of(heap);
+    const bool is_large = head->size > SMALL_HEAP_MAX;
+    if (is_large == heap->is_large) {
+        return;
+    }
+    for (uint32_t number = 1; number <= head->count; number++) {
+        tarn_movable_entry *entry = entry_at(heap, number);
+        const entry_view seen = entry_load(heap, entry);
+        heap->is_large = is_large;
+        entry_store(heap, entry, seen.place, seen.state);
+        heap->is_large = !is_large;
+    }
+    heap->is_large = is_large;
 }
 
 void stretch_lay(tarn_movable *heap, uint64_t size)
@@ -51,6 +70,7 @@ void stretch_lay(tarn_movable *heap, uint64_t size)
     }
     head->size = size;
     stretch_set_table(heap, new_table);
+    set_kind_of_places(heap);
 }
 
 /* Compaction keeps the pages full; large ones then save most of the walks through page tables. */
@@ -67,6 +87,7 @@ static void lay_empty(tarn_movable *heap, uint64_t size)
     movable_head *head = movable_head_of(heap);
     memset(head, 0, sizeof *head);
     head->size = size;
+    heap->is_large = size > SMALL_HEAP_MAX;
     head->version = MOVABLE_VERSION;
     head->residue = (uint32_t)((uintptr_t)heap->base % PAGE_ALIGNMENT);
     head->alignment_max = (uint32_t)1 << base_ctz(head->residue | PAGE_ALIGNMENT);
@@ -113,7 +134,12 @@ tarn_status stretch_init(tarn_movable *heap, const tarn_movable_options *options
             heap->options.upstream = tarn_pages_heap();
         }
         heap->held = (size_t)wanted;
-        heap->chunk = tarn_heap_alloc(heap->options.upstream, heap->held, PAGE_ALIGNMENT);
+        heap->alignment = wanted < LARGE_PAGES_FROM ? PAGE_ALIGNMENT : LARGE_PAGE;
+        heap->chunk = tarn_heap_alloc(heap->options.upstream, heap->held, heap->alignment);
+        if (heap->chunk == NULL && heap->alignment != PAGE_ALIGNMENT) {
+            heap->alignment = PAGE_ALIGNMENT;
+            heap->chunk = tarn_heap_alloc(heap->options.upstream, heap->held, heap->alignment);
+        }
         if (heap->chunk == NULL) {
             return TARN_NO_MEMORY;
         }
@@ -135,6 +161,22 @@ void stretch_deinit(tarn_movable *heap)
     heap->chunk = NULL;
 }
 
+/* The first time that the heap is worth large pages: a copy of the chunk where they can begin, so that later moves of
+ * it by upstream leave them whole. NULL otherwise, or if there is none to be had. */
+static void *move_to_large_pages(tarn_movable *heap, uint64_t size)
+{
+    if (size < LARGE_PAGES_FROM || heap->alignment >= LARGE_PAGE) {
+        return NULL;
+    }
+    void *chunk = tarn_heap_alloc(heap->options.upstream, (size_t)size, LARGE_PAGE);
+    if (chunk != NULL) {
+        memcpy(chunk, heap->chunk, heap->held);
+        tarn_heap_free(heap->options.upstream, heap->chunk, heap->held);
+        heap->alignment = LARGE_PAGE;
+    }
+    return chunk;
+}
+
 /* Makes the chunk at least `size` bytes, where it is or, if nobody minds, elsewhere. */
 static bool hold(tarn_movable *heap, uint64_t size)
 {
@@ -149,8 +191,11 @@ static bool hold(tarn_movable *heap, uint64_t size)
     if (head->pinned > 0 || head->is_in_pass) {
         return false;
     }
-    void *chunk = tarn_heap_realloc(heap->options.upstream, heap->chunk, heap->held, (size_t)size,
-                                    PAGE_ALIGNMENT);
+    void *chunk = move_to_large_pages(heap, size);
+    if (chunk == NULL) {
+        chunk = tarn_heap_realloc(heap->options.upstream, heap->chunk, heap->held, (size_t)size,
+                                  heap->alignment);
+    }
     if (chunk == NULL) {
         return false;
     }

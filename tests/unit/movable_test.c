@@ -557,6 +557,75 @@ static void a_full_heap_compacts_and_then_purges_before_it_refuses(void **state)
 
 /* ---- memory ---- */
 
+/* Address space is all it takes: nothing but the ends of the blocks is touched. */
+static void a_heap_can_grow_past_4_gib_and_shrink_again(void **state)
+{
+    (void)state;
+    enum { LARGE = 6, SMALL = 40 };
+    const size_t large_size = (size_t)1 << 30;
+    tarn_handle large[LARGE];
+    tarn_handle small[SMALL];
+    for (size_t i = 0; i < SMALL; i++) {
+        small[i] = alloc_filled(100 + i, (unsigned char)i);
+    }
+    for (size_t i = 0; i < LARGE; i++) {
+        large[i] = tarn_movable_alloc(&heap, large_size, 0);
+        if (large[i] == 0) {
+            skip();
+        }
+        memset(tarn_movable_at(&heap, large[i], large_size - 8, 8), (int)i, 8);
+    }
+    assert_true(tarn_movable_stats(&heap).footprint > (size_t)6 << 30);
+    const tarn_handle last = alloc_filled(100, 77);
+    assert_balanced();
+    for (size_t i = 0; i < LARGE; i++) {
+        const unsigned char *end = tarn_movable_at(&heap, large[i], large_size - 8, 8);
+        assert_int_equal(end[0], i);
+        assert_int_equal(end[7], i);
+    }
+    assert_true((unsigned char *)tarn_deref(&heap, last) -
+                    (unsigned char *)tarn_deref(&heap, small[0]) >
+                (ptrdiff_t)6 << 30);
+    void *pinned = tarn_pin(&heap, last);
+    assert_ptr_equal(pinned, tarn_deref(&heap, last));
+    tarn_unpin(&heap, last);
+    for (size_t i = 0; i < LARGE; i++) {
+        tarn_movable_free(&heap, large[i]);
+    }
+    tarn_movable_compact(&heap, NULL, NULL);
+    assert_true(tarn_movable_stats(&heap).footprint < 100000);
+    assert_balanced();
+    assert_filled(last, 100, 77);
+    for (size_t i = 0; i < SMALL; i++) {
+        assert_filled(small[i], 100 + i, (unsigned char)i);
+    }
+}
+
+static void a_fixed_place_above_4_gib_works_too(void **state)
+{
+    (void)state;
+    tarn_movable fixed;
+    const tarn_status status =
+        tarn_movable_init(&fixed, &(tarn_movable_options){.capacity = (size_t)5 << 30});
+    if (status == TARN_NO_MEMORY) {
+        skip();
+    }
+    assert_int_equal(status, TARN_OK);
+    const tarn_handle first = tarn_movable_alloc(&fixed, (size_t)4095 << 20, 0);
+    const tarn_handle second = tarn_movable_alloc(&fixed, 100, 0);
+    memset(tarn_deref(&fixed, second), 5, 100);
+    assert_true((unsigned char *)tarn_deref(&fixed, second) -
+                    (unsigned char *)tarn_deref(&fixed, first) >
+                (ptrdiff_t)4095 << 20);
+    tarn_movable_free(&fixed, first);
+    tarn_movable_compact(&fixed, NULL, NULL);
+    const unsigned char *block = tarn_deref(&fixed, second);
+    assert_int_equal(block[0], 5);
+    assert_int_equal(block[99], 5);
+    assert_true(tarn_movable_check(&fixed, NULL, 0));
+    tarn_movable_deinit(&fixed);
+}
+
 static void bad_options_are_refused(void **state)
 {
     (void)state;
@@ -766,6 +835,8 @@ int main(void)
         ON_A_HEAP(an_aborted_batch_has_not_taken_place),
         cmocka_unit_test(purged_handles_are_told_apart_from_freed_ones),
         cmocka_unit_test(a_full_heap_compacts_and_then_purges_before_it_refuses),
+        ON_A_HEAP(a_heap_can_grow_past_4_gib_and_shrink_again),
+        cmocka_unit_test(a_fixed_place_above_4_gib_works_too),
         cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(a_heap_in_memory_can_be_opened_again_elsewhere),
         cmocka_unit_test(the_heap_shrinks_to_nothing_when_all_is_freed),
