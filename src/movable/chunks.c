@@ -38,8 +38,11 @@ void chunk_set_size(const tarn_movable *heap, uint32_t place, size_t size)
     const size_t padding = (size_t)(granules - 1) * GRANULE - size;
     *word &= ~WORD_PADDED;
     if (padding > 0) {
+        /* All of it is written, so that nothing of a freed block gets into an image. */
+        unsigned char *end = (unsigned char *)word_at(heap, place + granules);
         *word |= WORD_PADDED;
-        ((unsigned char *)word_at(heap, place + granules))[-1] = (unsigned char)padding;
+        memset(end - padding, 0, padding);
+        end[-1] = (unsigned char)padding;
     }
 }
 

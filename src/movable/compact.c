@@ -165,7 +165,8 @@ static void look_ahead(sliding *slide)
     const tarn_movable *heap = slide->heap;
     const uint32_t end = movable_head_of(heap)->end;
     uint32_t *scout = &slide->scouts[slide->turn++ % SCOUTS];
-    uint32_t place = *scout;
+    /* What the slide has overtaken need not be fetched, and may be no chunk any more. */
+    uint32_t place = *scout >= slide->at ? *scout : 0;
     if (place != 0) {
         /* The word was asked for a round ago. One that was overwritten leads astray, but not out of the arena. */
         const uint64_t word = *word_at(heap, place);
