@@ -61,7 +61,9 @@ typedef struct tarn_memory {
 typedef void tarn_fatal_handler(const char *line);
 
 /* Replaces the handler for the whole process and returns the one before; NULL restores the built-in one,
- * which writes the line to standard error with one write(2) and aborts. Constant time. */
+ * which writes the line to standard error with one write(2) and aborts. In a freestanding build there is
+ * nowhere to write to: the built-in one traps, and so does a handler that returns. There it is a plain
+ * variable, to be set before other contexts run. Constant time. */
 TARN_API tarn_fatal_handler *tarn_set_fatal_handler(tarn_fatal_handler *handler);
 
 #ifdef __cplusplus

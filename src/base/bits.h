@@ -54,13 +54,24 @@ static inline unsigned base_log2_ceil(uint64_t number)
 /* Index of the lowest bit that is set; `number` is not 0. */
 static inline unsigned base_ctz(uint64_t number)
 {
+#if UINTPTR_MAX == UINT32_MAX
+    /* Of 64 bits at once only the compiler's library knows. */
+    const uint32_t low = (uint32_t)number;
+    return low != 0 ? (unsigned)__builtin_ctz(low)
+                    : 32U + (unsigned)__builtin_ctz((uint32_t)(number >> 32));
+#else
     return (unsigned)__builtin_ctzll(number);
+#endif
 }
 
-/* How many bits are set. */
+/* How many bits are set: of two, of four, of eight neighbours, then of all. Compilers know this form
+ * where there is an instruction for it; where there is none, their builtin is a call. */
 static inline unsigned base_popcount(uint64_t number)
 {
-    return (unsigned)__builtin_popcountll(number);
+    number -= number >> 1 & UINT64_C(0x5555555555555555);
+    number = (number & UINT64_C(0x3333333333333333)) + (number >> 2 & UINT64_C(0x3333333333333333));
+    number = (number + (number >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+    return (unsigned)(number * UINT64_C(0x0101010101010101) >> 56);
 }
 
 /* True with the sum in `result`, or false when it does not fit. */

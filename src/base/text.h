@@ -30,6 +30,20 @@ static inline void base_text_add(base_text *text, const char *more)
     text->start[text->length] = '\0';
 }
 
+/* Divides, and returns the rest; 16 bits at a time, which asks no compiler's library for 64 bits. */
+static inline uint32_t base_text_divide(uint64_t *number, uint32_t radix)
+{
+    uint64_t quotient = 0;
+    uint32_t rest = 0;
+    for (unsigned shift = 64; shift > 0; shift -= 16) {
+        const uint32_t part = rest << 16 | (uint32_t)(*number >> (shift - 16) & 0xFFFF);
+        quotient = quotient << 16 | part / radix;
+        rest = part % radix;
+    }
+    *number = quotient;
+    return rest;
+}
+
 /* In decimal, or in hexadecimal without a prefix. */
 static inline void base_text_add_number(base_text *text, uint64_t number, unsigned radix)
 {
@@ -37,8 +51,7 @@ static inline void base_text_add_number(base_text *text, uint64_t number, unsign
     char *digit = digits + sizeof digits - 1;
     *digit = '\0';
     do {
-        *--digit = "0123456789abcdef"[number % radix];
-        number /= radix;
+        *--digit = "0123456789abcdef"[base_text_divide(&number, radix)];
     } while (number != 0);
     base_text_add(text, digit);
 }

@@ -2,9 +2,9 @@
 #include "tarn/heap.h"
 
 #include "base/bits.h"
+#include "base/bytes.h"
 
 #include <stdint.h>
-#include <string.h>
 
 /*
  * Every check of what the user says is here, once, so that no heap repeats it: the ops see sizes
@@ -55,7 +55,7 @@ void *tarn_heap_calloc(tarn_heap *heap, size_t count, size_t size, size_t alignm
     }
     void *block = heap->ops->alloc(heap, total, alignment);
     if (block != NULL) {
-        memset(block, 0, total);
+        base_zero(block, total);
     }
     return block;
 }
@@ -98,7 +98,7 @@ void *tarn_heap_realloc(tarn_heap *heap, void *block, size_t old_size, size_t ne
     }
     void *copy = heap->ops->alloc(heap, new_size, alignment);
     if (copy != NULL) {
-        memcpy(copy, block, old_size < new_size ? old_size : new_size);
+        base_copy(copy, block, old_size < new_size ? old_size : new_size);
         heap->ops->free(heap, block, old_size);
     }
     return copy;
@@ -111,7 +111,8 @@ size_t tarn_heap_trim(tarn_heap *heap)
 
 tarn_stats tarn_heap_stats(tarn_heap *heap)
 {
-    tarn_stats stats = {0};
+    tarn_stats stats;
+    base_zero(&stats, sizeof stats);
     if (heap->ops->stats != NULL) {
         heap->ops->stats(heap, &stats);
     }

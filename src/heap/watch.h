@@ -10,14 +10,20 @@
  * Valgrind is told which bytes are whose to touch, but not which are blocks: its leak search allows
  * blocks inside of blocks only two deep, and heaps stack as deep as they like.
  *
+ * In a freestanding build nobody listens.
+ *
  * Who hides memory shows it again before giving it back to whom it came from: the tools would take
  * the next owner's use for misuse.
  */
 
+#include "base/freestanding.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if TARN_FREESTANDING
+#define HEAP_WATCH_ASAN 0
+#elif defined(__SANITIZE_ADDRESS__)
 #define HEAP_WATCH_ASAN 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -31,7 +37,7 @@
 #if HEAP_WATCH_ASAN
 #include <sanitizer/asan_interface.h>
 #define HEAP_WATCH_VALGRIND 0
-#elif defined(__has_include)
+#elif !TARN_FREESTANDING && defined(__has_include)
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
 #define HEAP_WATCH_VALGRIND 1

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/bits.h"
+#include "base/bytes.h"
 #include "base/check.h"
 #include "region/range.h"
 
@@ -752,7 +753,8 @@ static bool free_blocks_balance(const region_range *range, uint32_t order, uint3
 static bool check(region_range *range, char *fault, size_t fault_size)
 {
     const buddy *own = buddy_of(range);
-    uint32_t free_blocks[ORDERS_MAX] = {0};
+    uint32_t free_blocks[ORDERS_MAX];
+    base_zero(free_blocks, sizeof free_blocks);
     uint32_t blocks = 0;
     uint32_t first = 0;
     while (first < range->granules) {
@@ -792,11 +794,10 @@ static void open(region_range *range)
     const uint32_t granules = range->granules;
     const uint32_t top = base_log2_floor(granules);
     range->index.own = own;
-    *own = (buddy){
-        .words = (uint64_t *)(void *)(range->index_memory + head_size(top)),
-        .top = top,
-        .depth = depth_for(granules),
-    };
+    base_zero(own, sizeof *own);
+    own->words = (uint64_t *)(void *)(range->index_memory + head_size(top));
+    own->top = top;
+    own->depth = depth_for(granules);
     uint32_t words = 0;
     for (uint32_t order = 0; order <= top; order++) {
         words = lay_order(&own->orders[order], granules >> order, own->depth, words);

@@ -2,6 +2,7 @@
 #include "region/fixed.h"
 
 #include "base/bits.h"
+#include "base/bytes.h"
 #include "base/check.h"
 #include "region/range.h"
 
@@ -334,11 +335,10 @@ static void lay(region_range *range)
     const tarn_region_options *options = &range->region->options;
     const fixed_plan plan = plan_for(options, range->granules);
     fixed *own = (fixed *)(void *)range->index_memory;
-    *own = (fixed){
-        .count = plan.count,
-        .largest = plan.largest,
-        .skip_size = skip_size_for(plan.largest),
-    };
+    base_zero(own, sizeof *own);
+    own->count = plan.count;
+    own->largest = plan.largest;
+    own->skip_size = skip_size_for(plan.largest);
     uint64_t *words =
         (uint64_t *)(void *)(range->index_memory + base_align_up(sizeof(fixed), sizeof(uint64_t)));
     uint32_t bits = plan.count;

@@ -322,7 +322,8 @@ static tarn_status lay_outside(tarn_region *region, tarn_memory memory, tarn_mem
     if (!has_partition(options, granules)) {
         return TARN_NO_ROOM;
     }
-    outside_plan plan = {0};
+    outside_plan plan;
+    base_zero(&plan, sizeof plan);
     plan.anchors = region->policy->anchors(options, granules);
     plan.head =
         base_align_up(sizeof(region_range), 16) + region->policy->index_size(options, granules);
@@ -955,7 +956,8 @@ static bool heap_resize(tarn_heap *heap, void *block, size_t old_size, size_t ne
 
 static void heap_stats(tarn_heap *heap, tarn_stats *stats)
 {
-    *stats = tarn_region_stats(region_of(heap));
+    const tarn_stats books = tarn_region_stats(region_of(heap));
+    base_copy(stats, &books, sizeof books);
 }
 
 static bool heap_check(tarn_heap *heap, char *fault, size_t fault_size)

@@ -2,11 +2,16 @@
 #ifndef TARN_REGION_STRIPS_H
 #define TARN_REGION_STRIPS_H
 
+#include "base/freestanding.h"
 #include "region/index.h"
 #include "region/range.h"
 
-#if defined(__SSE2__)
+/* The header of the intrinsics includes some of libc. */
+#if !TARN_FREESTANDING && defined(__SSE2__)
 #include <emmintrin.h>
+#define REGION_SSE2 1
+#else
+#define REGION_SSE2 0
 #endif
 
 /*
@@ -49,7 +54,7 @@ REGION_INLINE uint32_t region_strip_key(uint32_t start)
     return start << (32 - REGION_STRIP_SHIFT);
 }
 
-#if defined(__SSE2__)
+#if REGION_SSE2
 /* A bit for each of a group's entries that is at least `size`. Entries are below 2^31, so a signed
  * comparison does. */
 REGION_INLINE uint32_t region_group_bits(const uint32_t *entries, uint32_t size)
@@ -79,7 +84,8 @@ REGION_INLINE uint32_t region_group_find(const uint32_t *entries, uint32_t size)
     return base_ctz(region_group_bits(entries, size) | UINT32_C(1) << REGION_FAN);
 }
 
-/* Four lanes, which compilers have on every machine. */
+#if defined(__SSE2__) || defined(__ARM_NEON)
+/* Four lanes. */
 typedef int32_t region_lanes __attribute__((vector_size(16), aligned(4), may_alias));
 
 REGION_INLINE region_lanes region_lanes_max(region_lanes one, region_lanes other)
@@ -97,6 +103,16 @@ REGION_INLINE uint32_t region_group_max(const uint32_t *entries)
     const int32_t high = max[2] > max[3] ? max[2] : max[3];
     return (uint32_t)(low > high ? low : high);
 }
+#else
+REGION_INLINE uint32_t region_group_max(const uint32_t *entries)
+{
+    uint32_t max = 0;
+    for (unsigned i = 0; i < REGION_FAN; i++) {
+        max = entries[i] > max ? entries[i] : max;
+    }
+    return max;
+}
+#endif
 
 /* Tells the levels that the largest size in a strip is now `max`. */
 REGION_INLINE void region_strips_tell(region_strips *strips, uint32_t strip, uint32_t max)
