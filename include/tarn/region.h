@@ -146,7 +146,8 @@ typedef struct tarn_region {
  * and one partition (a range may begin at any address; what lies before its first granule is not
  * used), TARN_TOO_LARGE if it has 2^31 granules or more, TARN_BAD_ARGUMENT for options that
  * contradict the policy or each other, TARN_BAD_LAYOUT for a granule that is no power of two or
- * below 8, or a fixed partition of no size, TARN_NO_MEMORY if upstream has none.
+ * below 8, or a fixed partition of no size, TARN_NO_MEMORY if upstream has none, TARN_UNSUPPORTED for
+ * a policy or books that this build leaves out (by TARN_REGION_POLICIES or TARN_REGION_BOOKS).
  *
  * Takes time linear in the fixed partitions and in the index, which is a small part of the range. */
 TARN_API tarn_status tarn_region_init(tarn_region *region, tarn_memory range,

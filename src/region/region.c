@@ -30,6 +30,17 @@
  * Invariant: the ranges are in the order of addresses and do not overlap.
  */
 
+/* What this build has: a bit `1 << policy` for each policy, and `1 << books` for each way of keeping
+ * the books. Of what is left out nothing refers to the code, so that the linker can drop it. */
+#ifndef TARN_REGION_POLICIES
+#define TARN_REGION_POLICIES UINT32_MAX
+#endif
+#ifndef TARN_REGION_BOOKS
+#define TARN_REGION_BOOKS UINT32_MAX
+#endif
+#define HAS_POLICY(policy) (((uint32_t)(TARN_REGION_POLICIES) >> (policy)&1) != 0)
+#define HAS_BOOKS(books) (((uint32_t)(TARN_REGION_BOOKS) >> (books)&1) != 0)
+
 enum { PARTITIONS_DEFAULT = 64, BUDDY_GRANULE = 64, GRANULE_MIN = 8 };
 
 static tarn_region *region_of(tarn_heap *heap)
@@ -140,32 +151,41 @@ static void show_all(const region_range *range)
 /* ------------------------------------------------------------------------------------------------
  * Ranges.
  */
-/* `size` is that of the first range, in bytes. */
+static bool is_outside(const tarn_region_options *options)
+{
+    return !HAS_BOOKS(TARN_BOOKS_INSIDE) ||
+           (HAS_BOOKS(TARN_BOOKS_OUTSIDE) && options->books == TARN_BOOKS_OUTSIDE);
+}
+
+/* Constants in a build that leaves something out. */
+#define ONE_OF(policy, inside, outside)                                                            \
+    (HAS_POLICY(policy) ? is_outside(options) ? &(outside) : &(inside) : NULL)
+
+/* `size` is that of the first range, in bytes. NULL if this build has no such policy. */
 static const region_policy *policy_of(const tarn_region_options *options, size_t size)
 {
-    const bool outside = options->books == TARN_BOOKS_OUTSIDE;
     switch (options->policy) {
     case TARN_BEST_FIT:
-        return outside ? &region_best_outside : &region_best_inside;
+        return ONE_OF(TARN_BEST_FIT, region_best_inside, region_best_outside);
     case TARN_FIRST_FIT:
-        return outside ? &region_first_outside : &region_first_inside;
+        return ONE_OF(TARN_FIRST_FIT, region_first_inside, region_first_outside);
     case TARN_NEXT_FIT:
-        return outside ? &region_next_outside : &region_next_inside;
+        return ONE_OF(TARN_NEXT_FIT, region_next_inside, region_next_outside);
     case TARN_WORST_FIT:
-        return outside ? &region_worst_outside : &region_worst_inside;
+        return ONE_OF(TARN_WORST_FIT, region_worst_inside, region_worst_outside);
     case TARN_SEGREGATED_FIT:
         if (region_steps_log2((uint32_t)(size / options->granule < INT32_MAX
                                              ? size / options->granule
                                              : INT32_MAX)) == region_steps_log2(INT32_MAX)) {
-            return outside ? &region_segregated_outside : &region_segregated_inside;
+            return ONE_OF(TARN_SEGREGATED_FIT, region_segregated_inside, region_segregated_outside);
         }
-        return outside ? &region_coarse_outside : &region_coarse_inside;
+        return ONE_OF(TARN_SEGREGATED_FIT, region_coarse_inside, region_coarse_outside);
     case TARN_BUDDY:
-        return &region_buddy;
+        return ONE_OF(TARN_BUDDY, region_buddy, region_buddy);
     case TARN_FIXED_PARTITIONS:
-        return &region_fixed;
+        return ONE_OF(TARN_FIXED_PARTITIONS, region_fixed, region_fixed);
     case TARN_SINGLE:
-        return &region_single;
+        return ONE_OF(TARN_SINGLE, region_single, region_single);
     }
     return NULL;
 }
@@ -200,7 +220,8 @@ static tarn_status count_granules(size_t bytes, uint32_t shift, uint32_t *granul
 /* Do so many granules hold one of the fixed partitions, if it is these that are asked for? */
 static bool has_partition(const tarn_region_options *options, uint32_t granules)
 {
-    return options->policy != TARN_FIXED_PARTITIONS || region_fixed_count(options, granules) != 0;
+    return !HAS_POLICY(TARN_FIXED_PARTITIONS) || options->policy != TARN_FIXED_PARTITIONS ||
+           region_fixed_count(options, granules) != 0;
 }
 
 /* Divides a range that has its books inside, and puts its struct at its start. */
@@ -422,7 +443,7 @@ static bool overlaps(tarn_memory one, tarn_memory other)
 /* Makes a range of `memory` and puts it among the others. */
 static tarn_status add_range(tarn_region *region, tarn_memory memory, tarn_memory book_memory)
 {
-    const bool inside = region->options.books == TARN_BOOKS_INSIDE;
+    const bool inside = !is_outside(&region->options);
     if (memory.size > PTRDIFF_MAX) {
         return TARN_TOO_LARGE;
     }
@@ -565,6 +586,9 @@ tarn_status tarn_region_init(tarn_region *region, tarn_memory range,
     }
     region->heap = (tarn_heap){&ops, region->options.name};
     region->policy = policy_of(&region->options, range.size);
+    if (region->policy == NULL || !HAS_BOOKS(region->options.books)) {
+        return TARN_UNSUPPORTED;
+    }
     region->has_memory = range.start != NULL || region->options.books == TARN_BOOKS_INSIDE;
     region->is_watched = region->has_memory && heap_watch_is_on();
     region->seed = (uint32_t)((uintptr_t)region >> 4) ^ (uint32_t)((uintptr_t)range.start >> 12);
