@@ -367,6 +367,35 @@ REGION_INLINE void outside_open(region_range *range, const region_index *index)
     outside_insert(range, all, 0, index);
 }
 
+/* For check, which must survive overwritten links: is the live block at `start` in the table? */
+REGION_INLINE bool outside_has(const region_range *range, uint32_t start, uint32_t ref)
+{
+    const region_records *records = &range->records;
+    uint32_t at = *outside_bucket(range, start);
+    for (uint32_t left = records->touched; left > 0 && at < records->touched; left--) {
+        const region_record *record = outside_record(range, at);
+        if (at == ref || record->node.start == start) {
+            return at == ref;
+        }
+        at = record->node.a;
+    }
+    return false;
+}
+
+/* For check: are there as many vacant records as there should be? */
+REGION_INLINE bool outside_vacant_balance(const region_range *range)
+{
+    const region_records *records = &range->records;
+    uint32_t ref = records->vacant;
+    for (uint32_t left = records->spare; left > 0; left--) {
+        if (ref >= records->touched || outside_record(range, ref)->node.state != 0) {
+            return false;
+        }
+        ref = outside_record(range, ref)->node.a;
+    }
+    return ref == REGION_NONE;
+}
+
 /* The record of the lowest partition: low ends stay with their record, so it is always the same. */
 enum { OUTSIDE_HEAD = 0 };
 
@@ -399,7 +428,7 @@ REGION_INLINE bool outside_check(region_range *range, const region_index *index,
             }
             free_count++;
         } else {
-            if (*outside_place(range, start) != ref) {
+            if (!outside_has(range, start, ref)) {
                 return region_fault(range, start, "a block is not in the table", fault, fault_size);
             }
             blocks++;
@@ -414,7 +443,8 @@ REGION_INLINE bool outside_check(region_range *range, const region_index *index,
                             fault_size);
     }
     if (blocks != range->blocks ||
-        blocks + free_count + range->records.spare != range->records.touched) {
+        blocks + free_count + range->records.spare != range->records.touched ||
+        !outside_vacant_balance(range)) {
         return region_fault(range, 0, "the count of blocks does not balance", fault, fault_size);
     }
     if (!index->balances(range, free_count)) {

@@ -453,8 +453,8 @@ REGION_INLINE bool region_strips_has(const region_range *range, const region_nod
 {
     uint32_t key = region_strip_key(node->start);
     uint32_t at = region_strip_root(&range->index.strips, node->start >> REGION_STRIP_SHIFT);
-    while (at != ref) {
-        if (!region_is_free_ref(range, at, outside)) {
+    for (uint32_t length = 0; at != ref; length++) {
+        if (length > REGION_STRIP_SHIFT || !region_is_free_ref(range, at, outside)) {
             return false;
         }
         const region_node *above = region_node_at(range, at, outside);

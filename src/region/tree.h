@@ -169,8 +169,9 @@ REGION_INLINE bool region_tree_has(const region_range *range, const region_node 
 {
     uint64_t key = region_tree_key(range, node->size, node->start);
     uint32_t at = range->index.lists.trees[base_log2_floor(node->size)];
-    while (at != ref) {
-        if (!region_is_free_ref(range, at, outside)) {
+    /* No way is longer than its key has bits. */
+    for (unsigned length = 0; at != ref; length++) {
+        if (length > 64 || !region_is_free_ref(range, at, outside)) {
             return false;
         }
         const region_node *above = region_node_at(range, at, outside);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
+#include "base/bits.h"
+#include "region/range.h"
 #include "tarn/heaps.h"
 #include "tarn/region.h"
 
@@ -832,6 +834,84 @@ static void check_finds_books_that_were_overwritten(void **state)
     }
 }
 
+/* A region with free partitions of many sizes. The lowest is freed last, so that trees begin with others. */
+static void fill_with_holes(void)
+{
+    const size_t count = fill(40);
+    for (size_t i = count; i-- > 0;) {
+        if (i % 3 == 0 || i % 16 < 5) {
+            tarn_region_free(&region, blocks[i]);
+        }
+    }
+    assert_balance(&region);
+}
+
+/* Overwrites bytes, asks check, and mends them; true if check had something to say. */
+static bool is_found(unsigned char *place, const unsigned char *bytes, size_t size)
+{
+    unsigned char was[sizeof(uint32_t)];
+    char fault[80] = "";
+    for (size_t i = 0; i < size; i++) {
+        was[i] = peek(place + i);
+        poke(place + i, bytes[i]);
+    }
+    const bool balances = tarn_region_check(&region, fault, sizeof fault);
+    assert_true(balances == (fault[0] == '\0'));
+    for (size_t i = 0; i < size; i++) {
+        poke(place + i, was[i]);
+    }
+    return !balances;
+}
+
+/* Overwrites each byte in turn, and each word as if it were a link to somewhere else; returns how often check
+ * had something to say. It must come back from each. */
+static size_t overwrite_each(unsigned char *place, size_t size)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < size; i++) {
+        for (unsigned bit = 0; bit < 8; bit++) {
+            const unsigned char byte = peek(place + i) ^ (unsigned char)(1U << bit);
+            found += is_found(place + i, &byte, 1);
+        }
+    }
+    assert_balance(&region);
+    for (size_t i = 0; i + sizeof(uint32_t) <= size; i += sizeof(uint32_t)) {
+        for (uint32_t link = 0; link < 160; link++) {
+            unsigned char bytes[sizeof link];
+            memcpy(bytes, &link, sizeof link);
+            found += is_found(place + i, bytes, sizeof bytes);
+        }
+    }
+    assert_balance(&region);
+    return found;
+}
+
+static void check_comes_back_from_whatever_was_overwritten(void **state)
+{
+    (void)state;
+    static _Alignas(16) unsigned char books[7000];
+    enum { SMALL = 2800 };
+    for (size_t kind = 0; kind < REGION_KINDS; kind++) {
+        const region_kind *it = &region_kinds[kind];
+        if (!kind_is_dynamic(it)) {
+            continue;
+        }
+        tarn_region_options options = kind_options(it);
+        const bool inside = it->books == TARN_BOOKS_INSIDE;
+        if (!inside) {
+            options.book_memory = (tarn_memory){books, sizeof books};
+        }
+        assert_int_equal(init(SMALL, &options), TARN_OK);
+        fill_with_holes();
+        /* All but the addresses at the beginning, which nothing survives. */
+        unsigned char *place = inside ? memory : books;
+        const size_t head = base_align_up(sizeof(region_range), 16);
+        const size_t found = overwrite_each(place + head, (inside ? SMALL : sizeof books) - head);
+        assert_true(found > 20000);
+        tarn_region_deinit(&region);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------
  * Misuse that needs no program of its own; more is in tests/misuse.
  */
@@ -851,6 +931,7 @@ static void resizing_what_is_no_block_is_fatal(void **state)
             unsigned char *next = tarn_region_alloc(&region, 100, 0);
             block = i < 2 && next != NULL ? next : block;
         }
+        assert_non_null(block);
         const bool has_tags = kind_is_dynamic(it) && it->books == TARN_BOOKS_INSIDE;
         assert_fatal(tarn_region_resize(&region, &region, 10), not_a_block, it->name, &region);
         assert_fatal(tarn_region_room(&region, &region), not_a_block, it->name, &region);
@@ -915,6 +996,7 @@ int main(void)
         cmocka_unit_test(the_size_asked_for_is_right_whatever_room_the_block_has),
         cmocka_unit_test(exact_is_a_size_that_has_a_list),
         cmocka_unit_test(check_finds_books_that_were_overwritten),
+        cmocka_unit_test(check_comes_back_from_whatever_was_overwritten),
         cmocka_unit_test(resizing_what_is_no_block_is_fatal),
         cmocka_unit_test(a_size_that_the_block_cannot_have_is_fatal),
     };
