@@ -311,16 +311,14 @@ static void fill_outside(region_range *range, const outside_plan *plan, unsigned
                          unsigned char *buckets, bool is_fixed)
 {
     range->nodes = records + ((size_t)plan->anchors << REGION_RECORD_SHIFT);
-    range->records = (region_records){
-        .buckets = (uint32_t *)(void *)buckets,
-        .bucket_shift = 32 - bucket_bits(plan->capacity),
-        .capacity = plan->capacity,
-        .anchors = plan->anchors,
-        .block = is_fixed ? NULL : records,
-        .block_size = plan->records,
-        .bucket_size = plan->buckets,
-        .is_fixed = is_fixed,
-    };
+    range->records.buckets = (uint32_t *)(void *)buckets;
+    range->records.bucket_shift = 32 - bucket_bits(plan->capacity);
+    range->records.capacity = plan->capacity;
+    range->records.anchors = plan->anchors;
+    range->records.block = is_fixed ? NULL : records;
+    range->records.block_size = plan->records;
+    range->records.bucket_size = plan->buckets;
+    range->records.is_fixed = is_fixed;
 }
 
 /* Makes the books of a range that is not to be touched. */
