@@ -26,7 +26,7 @@ static size_t index_size(const tarn_region_options *options, uint32_t granules)
 static uint32_t anchors(const tarn_region_options *options, uint32_t granules)
 {
     (void)options;
-    return list_count(granules);
+    return list_count(granules) * REGION_ANCHOR_REFS;
 }
 
 REGION_INLINE void best_open(region_range *range, bool outside)

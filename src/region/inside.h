@@ -105,9 +105,10 @@ REGION_INLINE uint32_t inside_need(const region_range *range, size_t size)
 REGION_INLINE uint32_t inside_skip(const region_range *range, uint32_t ref, size_t alignment)
 {
     const uintptr_t block = region_address(range, ref) + REGION_TAG;
+    const size_t least = (size_t)REGION_INSIDE_MIN << REGION_GRANULE_SHIFT;
     size_t skip = (0 - block) & (alignment - 1);
-    if (skip != 0 && skip < (size_t)REGION_INSIDE_MIN << REGION_GRANULE_SHIFT) {
-        skip += alignment;
+    if (skip != 0 && skip < least) {
+        skip += base_align_up(least - skip, alignment);
     }
     skip >>= REGION_GRANULE_SHIFT;
     return skip > range->granules ? range->granules : (uint32_t)skip;

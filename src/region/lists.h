@@ -26,7 +26,7 @@ enum { REGION_LIST_WORDS_MAX = 64 }; /* one summary word has a bit for each */
 
 REGION_INLINE uint32_t region_anchor_ref(uint32_t list)
 {
-    return ~list;
+    return 0 - (list + 1) * REGION_ANCHOR_REFS;
 }
 
 /* The key of the order: with the books inside it is the ref, and the head need not be looked at. */
@@ -74,7 +74,7 @@ REGION_INLINE void region_list_remove(region_range *range, uint32_t list, const 
     if (!outside) {
         /* The links are among the users' bytes. Those of the anchors are right below 2^32, so that
          * one comparison tells that a link leads into the books at all. */
-        const uint32_t count = lists->count;
+        const uint32_t count = lists->count * REGION_ANCHOR_REFS;
         const uint32_t most = range->granules + count;
         if (base_unlikely(left + count >= most || right + count >= most || before->a != ref ||
                           after->b != ref)) {
@@ -147,7 +147,7 @@ REGION_INLINE bool region_list_has(const region_range *range, const region_node 
 {
     const uint32_t around[] = {node->a, node->b};
     for (unsigned i = 0; i < 2; i++) {
-        const bool is_anchor = ~around[i] < range->index.lists.count;
+        const bool is_anchor = ~around[i] < range->index.lists.count * REGION_ANCHOR_REFS;
         if (!is_anchor && !region_is_free_ref(range, around[i], outside)) {
             return false;
         }

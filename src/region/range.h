@@ -56,6 +56,10 @@ enum { REGION_USED = 0xA5, REGION_FREE = 0x5B };
 #define REGION_INSIDE_MIN                                                                          \
     ((uint32_t)((sizeof(region_node) + sizeof(uint32_t) + REGION_GRANULE - 1) / REGION_GRANULE))
 #define REGION_RECORD_SHIFT 5U
+/* How many refs apart the anchors of lists are, so that the links of one, which are the last that it
+ * has, end before the next: where granules are small, an anchor is more than one. */
+#define REGION_ANCHOR_REFS                                                                         \
+    ((uint32_t)((offsetof(region_node, max) + REGION_GRANULE - 1) / REGION_GRANULE))
 
 /* Granules of a strip of the address index, as a power of two. */
 enum { REGION_STRIP_SHIFT = 8, REGION_FAN = 16, REGION_LEVELS_MAX = 8 };
@@ -124,7 +128,7 @@ struct region_range {
  * powers of two and sizes between 1 and PTRDIFF_MAX, and that a start is below range->granules.
  *
  *   index_size  bytes of index that it needs for so many granules, besides anchors; a multiple of 16
- *   anchors     anchors of lists that it needs right before range->nodes
+ *   anchors     refs that the anchors of its lists need right before range->nodes
  *   open        makes the index with everything free; for init and reset
  *   alloc       the start of a new block, or REGION_NONE with nothing changed
  *   free        takes a block back; no live block at start is fatal

@@ -93,11 +93,11 @@ REGION_INLINE uint64_t rank(region_range *range, uint32_t need, unsigned steps_l
     static uint32_t name##_anchors(const tarn_region_options *options, uint32_t granules)          \
     {                                                                                              \
         (void)options;                                                                             \
-        return list_of(granules, steps_log2) + 1;                                                  \
+        return (list_of(granules, steps_log2) + 1) * REGION_ANCHOR_REFS;                           \
     }                                                                                              \
     static size_t name##_index_size(const tarn_region_options *options, uint32_t granules)         \
     {                                                                                              \
-        return region_lists_size(name##_anchors(options, granules));                               \
+        return region_lists_size(list_of(granules, steps_log2) + 1);                               \
     }                                                                                              \
     REGION_INLINE void name##_open(region_range *range, bool outside)                              \
     {                                                                                              \
