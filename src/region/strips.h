@@ -254,6 +254,9 @@ REGION_INLINE void region_strips_remove(region_range *range, region_node *node, 
                 break;
             }
             if (below != node) {
+                if (way.length > REGION_STRIP_SHIFT) {
+                    region_links_overwritten(range, below->start);
+                }
                 way.nodes[way.length++] = below;
             }
             last = next;
