@@ -424,7 +424,8 @@ static void drop_range(region_range *range)
 /* After every change of the ranges: the shortest way that serves. */
 static void choose_way(tarn_region *region)
 {
-    const bool is_plain = region->has_memory && !region->is_watched && region->ranges->next == NULL;
+    region->is_alone = !region->is_watched && region->ranges->next == NULL;
+    const bool is_plain = region->has_memory && region->is_alone;
     region->take =
         is_plain && region->policy->take != NULL ? region->policy->take : region_alloc_slow;
     region->give =
@@ -565,7 +566,9 @@ static tarn_status fill_options(tarn_region_options *options)
     if (options->partitions < PARTITIONS_DEFAULT) {
         options->partitions = PARTITIONS_DEFAULT;
     }
-    if (options->partitions > INT32_MAX / 2) {
+    /* Records and buckets must be countable in bytes, which where sizes have 32 bits is less. */
+    if (options->partitions > INT32_MAX / 2 ||
+        options->partitions > PTRDIFF_MAX >> (REGION_RECORD_SHIFT + 1)) {
         return TARN_TOO_LARGE;
     }
     return TARN_OK;
