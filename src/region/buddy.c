@@ -391,12 +391,12 @@ static size_t padded(const region_range *range, size_t size, size_t alignment, s
 {
     size_t least = alignment;
     *skip = (0 - range->base) & (alignment - 1);
+    if (size > PTRDIFF_MAX - *skip || (*skip != 0 && range->granules < TALLY_SPAN)) {
+        return PTRDIFF_MAX;
+    }
     if (*skip != 0 && least < (size_t)TALLY_SPAN << range->shift) {
         /* Only a larger partition can tell of a block inside. */
         least = (size_t)TALLY_SPAN << range->shift;
-    }
-    if (size > PTRDIFF_MAX - *skip) {
-        return PTRDIFF_MAX;
     }
     return size + *skip < least ? least : size + *skip;
 }

@@ -300,7 +300,7 @@ REGION_INLINE bool outside_resize(region_range *range, uint32_t start, size_t by
         region_records_misuse(range, start);
     }
     const uint32_t need = outside_need(range, bytes);
-    if (need == 0 || !outside_is_ready(range)) {
+    if (need == 0) {
         return false;
     }
     region_record *record = outside_record(range, ref);
@@ -317,7 +317,13 @@ REGION_INLINE bool outside_resize(region_range *range, uint32_t start, size_t by
     if (need == old) {
         return true;
     }
-    if (whole != old) {
+    if (whole == old) {
+        /* What it gives needs a record; else the one of the free partition behind it serves. */
+        if (!outside_is_ready(range)) {
+            return false;
+        }
+        record = outside_record(range, ref);
+    } else {
         index->remove(range, &after->node, record->after, after->node.size);
         outside_absorb(range, record, ref);
     }

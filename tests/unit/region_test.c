@@ -967,6 +967,68 @@ static void a_size_that_the_block_cannot_have_is_fatal(void **state)
     }
 }
 
+/* ------------------------------------------------------------------------------------------------
+ * Ends of what can be counted.
+ */
+static void full_books_do_not_keep_a_block_from_resizing_without_a_further_record(void **state)
+{
+    (void)state;
+    static _Alignas(16) unsigned char books[8192];
+    const tarn_region_options options = {
+        .books = TARN_BOOKS_OUTSIDE, .granule = 16, .book_memory = {books, sizeof books}};
+    assert_int_equal(init(sizeof memory, &options), TARN_OK);
+    const size_t count = fill(64);
+    assert_true(count > 4 && tarn_region_largest_free(&region) >= 64);
+    tarn_region_free(&region, blocks[1]);
+    assert_true(tarn_region_resize(&region, blocks[0], 64));
+    assert_true(tarn_region_resize(&region, blocks[0], 80));
+    assert_int_equal(tarn_region_room(&region, blocks[0]), 80);
+    assert_true(tarn_region_resize(&region, blocks[0], 32));
+    assert_int_equal(tarn_region_room(&region, blocks[0]), 32);
+    assert_true(tarn_region_resize(&region, blocks[0], 128));
+    assert_true(tarn_region_resize(&region, blocks[2], 64));
+    assert_balance(&region);
+    tarn_region_deinit(&region);
+}
+
+static void
+so_few_granules_that_no_buddy_can_have_its_block_inside_refuse_the_alignment(void **state)
+{
+    (void)state;
+    /* Three granules of an eighth of the address space each, which nobody touches. Only inside a
+     * partition is there a multiple of a quarter of it. */
+    const size_t granule = SIZE_MAX / 8 + 1;
+    const tarn_region_options options = {
+        .policy = TARN_BUDDY, .books = TARN_BOOKS_OUTSIDE, .granule = granule};
+    const tarn_memory range = {(void *)(uintptr_t)granule, granule * 3};
+    if (heap_watch_is_on()) {
+        /* The tools would mark every byte of it. */
+        skip();
+    }
+    assert_int_equal(tarn_region_init(&region, range, &options), TARN_OK);
+    assert_null(tarn_region_alloc(&region, 1, granule * 2));
+    assert_null(tarn_region_alloc(&region, 1, granule * 4));
+    assert_balance(&region);
+    void *block = tarn_region_alloc(&region, 1, granule);
+    assert_non_null(block);
+    tarn_region_free(&region, block);
+    assert_balance(&region);
+    tarn_region_deinit(&region);
+}
+
+static void a_region_is_alone_while_it_has_one_range_that_nobody_watches(void **state)
+{
+    (void)state;
+    static unsigned char further[4096];
+    assert_int_equal(init(sizeof memory, NULL), TARN_OK);
+    assert_int_equal(region.is_alone, !region.is_watched);
+    assert_int_equal(tarn_region_add(&region, (tarn_memory){further, sizeof further}), TARN_OK);
+    assert_false(region.is_alone);
+    assert_int_equal(tarn_region_remove(&region, further), TARN_OK);
+    assert_int_equal(region.is_alone, !region.is_watched);
+    tarn_region_deinit(&region);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -999,6 +1061,10 @@ int main(void)
         cmocka_unit_test(check_comes_back_from_whatever_was_overwritten),
         cmocka_unit_test(resizing_what_is_no_block_is_fatal),
         cmocka_unit_test(a_size_that_the_block_cannot_have_is_fatal),
+        cmocka_unit_test(full_books_do_not_keep_a_block_from_resizing_without_a_further_record),
+        cmocka_unit_test(
+            so_few_granules_that_no_buddy_can_have_its_block_inside_refuse_the_alignment),
+        cmocka_unit_test(a_region_is_alone_while_it_has_one_range_that_nobody_watches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
