@@ -97,6 +97,7 @@ REGION_INLINE uint64_t rank(region_range *range, uint32_t need, unsigned steps_l
     }                                                                                              \
     static size_t name##_index_size(const tarn_region_options *options, uint32_t granules)         \
     {                                                                                              \
+        (void)options;                                                                             \
         return region_lists_size(list_of(granules, steps_log2) + 1);                               \
     }                                                                                              \
     REGION_INLINE void name##_open(region_range *range, bool outside)                              \
