@@ -131,6 +131,14 @@ __attribute__((format(printf, 3, 4))) static bool expect(property_run *it, bool 
     return false;
 }
 
+/* The run that is going on, for what ends in the fatal handler. */
+static property_run *current;
+
+static void tell_fatal(const char *line)
+{
+    expect(current, false, "%s", line);
+}
+
 static uint64_t next_random(property_run *it)
 {
     it->random += UINT64_C(0x9E3779B97F4A7C15);
@@ -589,6 +597,8 @@ static bool run_shape(const property_shape *shape, tarn_region_policy policy,
         memory = map_range(mapped, inside);
         assert_non_null(memory);
     }
+    current = &it;
+    it.reference.policy = policy;
     tarn_memory range = {shape->has_memory ? memory + lead : NULL, size};
     tarn_status status = tarn_region_init(&it.region, range, &options);
     /* The books take of the range, too; of fixed partitions one is enough. */
@@ -609,7 +619,6 @@ static bool run_shape(const property_shape *shape, tarn_region_policy policy,
         reference_close(&it.reference);
         tarn_region_deinit(&it.region);
     } else {
-        it.reference.policy = policy;
         expect(&it, false, "init says: %s", tarn_status_text(status));
     }
     if (memory != NULL) {
@@ -660,5 +669,6 @@ int main(void)
         BOTH_WAYS(worst_fit),        BOTH_WAYS(segregated_fit), BOTH_WAYS(buddy),
         BOTH_WAYS(fixed_partitions), BOTH_WAYS(single),
     };
+    tarn_set_fatal_handler(tell_fatal);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
