@@ -32,8 +32,10 @@ extern "C" {
  * found.
  *
  * Cost: every call takes time logarithmic in the free partitions at worst, and constant time where
- * the policy says so; only check, visit, reset and deinit look at every partition. No call but
- * init, add, remove and deinit goes upstream, except to enlarge outside books that are full.
+ * the policy says so; with the books outside, free, resize and room first look the block up in a
+ * hash table, which takes constant time on average. Only check, visit, reset and deinit look at
+ * every partition. No call but init, add, remove and deinit goes upstream, except to enlarge outside
+ * books that are full.
  *
  * Threads: a region may be used by one thread at a time; tarn_locked makes its heap safe for many.
  *
@@ -145,9 +147,10 @@ typedef struct tarn_region {
  * On failure `region` is unusable and holds nothing: TARN_NO_ROOM if the range cannot hold its books
  * and one partition (a range may begin at any address; what lies before its first granule is not
  * used), TARN_TOO_LARGE if it has 2^31 granules or more, TARN_BAD_ARGUMENT for options that
- * contradict the policy or each other, TARN_BAD_LAYOUT for a granule that is no power of two or
- * below 8, or a fixed partition of no size, TARN_NO_MEMORY if upstream has none, TARN_UNSUPPORTED for
- * a policy or books that this build leaves out (by TARN_REGION_POLICIES or TARN_REGION_BOOKS).
+ * contradict the policy or each other and for a range that reaches the end of the address space,
+ * TARN_BAD_LAYOUT for a granule that is no power of two or below 8, or a fixed partition of no size,
+ * TARN_NO_MEMORY if upstream has none, TARN_UNSUPPORTED for a policy or books that this build leaves
+ * out (by TARN_REGION_POLICIES or TARN_REGION_BOOKS).
  *
  * Takes time linear in the fixed partitions and in the index, which is a small part of the range. */
 TARN_API tarn_status tarn_region_init(tarn_region *region, tarn_memory range,
@@ -185,7 +188,8 @@ TARN_API void tarn_region_free(tarn_region *region, void *block);
  * giving to it: true, or false with nothing changed. A size of 0 is served as 1. */
 TARN_API bool tarn_region_resize(tarn_region *region, void *block, size_t size);
 
-/* Bytes that `block` has room for, at least what was asked for. Constant time. */
+/* Bytes that `block` has room for, at least what was asked for. Constant time, in a region of one
+ * range and on average with books outside. */
 TARN_API size_t tarn_region_room(tarn_region *region, const void *block);
 
 /* The same four for blocks named by their distance in bytes from the start of the range given at
@@ -203,7 +207,7 @@ TARN_API void tarn_region_reset(tarn_region *region);
  * long as outside books have room; 0 if there is none. Logarithmic. */
 TARN_API size_t tarn_region_largest_free(tarn_region *region);
 
-/* Up to how many bytes best fit keeps a list for each size. Constant time. */
+/* Up to how many bytes best fit keeps a list for each size, in the lowest range. Constant time. */
 TARN_API size_t tarn_region_exact(const tarn_region *region);
 
 /* The region's books. `live` and `peak_live` count whole partitions, so with their tags. Time as
@@ -235,7 +239,8 @@ TARN_API void tarn_region_visit(tarn_region *region, tarn_partition_visitor *vis
 /* Bytes that a region under `policy` needs at worst to serve every sequence of requests whose live
  * bytes never pass `live`, with blocks of at most `largest` bytes; the proven bounds, with their
  * sources, are in docs/regions.md. Counts what blocks need, with what the policy rounds them up to
- * but without the books. SIZE_MAX if that is no size. 0 if nothing is known for the policy.
+ * but without the books: `live` and `largest` count whole partitions, as tarn_stats.peak_live does,
+ * of the default granule. SIZE_MAX if that is no size. 0 if nothing is known for the policy.
  * Constant time. */
 TARN_API size_t tarn_region_bound(tarn_region_policy policy, size_t live, size_t largest);
 

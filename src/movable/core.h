@@ -34,7 +34,9 @@
 #define GRANULE ((size_t)TARN_MOVABLE_GRANULE)
 #define PAGE_ALIGNMENT ((size_t)4096) /* the largest alignment of a block */
 #define PLACES_MAX UINT32_MAX         /* granules of a heap */
-#define HEAP_MAX ((uint64_t)PLACES_MAX * GRANULE)
+#define HEAP_MAX                                                                                   \
+    ((uint64_t)PLACES_MAX * GRANULE < PTRDIFF_MAX ? (uint64_t)PLACES_MAX * GRANULE                 \
+                                                  : (uint64_t)PTRDIFF_MAX)
 #define SMALL_HEAP_MAX ((uint64_t)1 << 32) /* bytes of a heap whose table has places in bytes */
 
 #define TRACT_SHIFT 11 /* log2 of a tract's granules */

@@ -434,8 +434,10 @@ static tarn_status load(image_reader *reader, tarn_movable *heap,
     if (status != TARN_OK) {
         return status;
     }
-    status = stretch_init(&loaded, options,
-                          preface.end * GRANULE + preface.count * sizeof(tarn_movable_entry));
+    /* In 64 bits: where a size has 32, an image of another machine may be larger than any. */
+    const uint64_t wanted =
+        (uint64_t)preface.end * GRANULE + (uint64_t)preface.count * sizeof(tarn_movable_entry);
+    status = wanted > PTRDIFF_MAX ? TARN_TOO_LARGE : stretch_init(&loaded, options, (size_t)wanted);
     if (status != TARN_OK) {
         (void)bad_image(reader, "%s", tarn_status_text(status));
         return status;

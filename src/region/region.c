@@ -591,7 +591,8 @@ tarn_status tarn_region_init(tarn_region *region, tarn_memory range,
         return TARN_UNSUPPORTED;
     }
     region->has_memory = range.start != NULL || region->options.books == TARN_BOOKS_INSIDE;
-    region->is_watched = region->has_memory && heap_watch_is_on();
+    /* A range with its books outside is not touched, nor is what the tools keep of it. */
+    region->is_watched = region->options.books == TARN_BOOKS_INSIDE && heap_watch_is_on();
     region->seed = (uint32_t)((uintptr_t)region >> 4) ^ (uint32_t)((uintptr_t)range.start >> 12);
     const tarn_status added = add_range(region, range, region->options.book_memory);
     if (added != TARN_OK) {

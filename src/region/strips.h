@@ -295,7 +295,7 @@ REGION_INLINE region_node *region_strip_first(const region_range *range, uint32_
                                               uint32_t size, region_node *first, bool outside)
 {
     while (ref != REGION_NONE) {
-        region_node *node = region_node_at(range, ref, outside);
+        region_node *node = region_child(range, ref, outside);
         if (node->max < size) {
             break;
         }
@@ -316,7 +316,7 @@ REGION_INLINE region_node *region_strip_first_from(const region_range *range, ui
     uint32_t key = region_strip_key(from);
     uint32_t ref = region_strip_root(&range->index.strips, from >> REGION_STRIP_SHIFT);
     while (ref != REGION_NONE) {
-        region_node *node = region_node_at(range, ref, outside);
+        region_node *node = region_child(range, ref, outside);
         if (node->max < size) {
             break;
         }
