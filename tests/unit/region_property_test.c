@@ -581,6 +581,9 @@ static bool run_shape(const property_shape *shape, tarn_region_policy policy,
         return true; /* its books, and check, would take a large part of the machine */
     }
     const size_t granule = inside ? REGION_GRANULE : (size_t)1 << shape->granule_shift;
+    if (shape->granules > PTRDIFF_MAX / 4 / granule) {
+        return true; /* more than addresses reach */
+    }
     tarn_region_options options = {.policy = policy, .books = books};
     if (!inside || policy == TARN_BUDDY) {
         options.granule = granule;

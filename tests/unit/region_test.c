@@ -128,6 +128,7 @@ static void a_range_of_more_granules_than_31_bits_count_is_refused(void **state)
         }
 #endif
     }
+#if SIZE_MAX > UINT32_MAX
     /* One granule less is taken. */
     const size_t granule = 8;
     const size_t largest = (size_t)INT32_MAX * granule;
@@ -136,6 +137,7 @@ static void a_range_of_more_granules_than_31_bits_count_is_refused(void **state)
     assert_int_equal(tarn_region_largest_free(&region), largest);
     assert_int_equal(tarn_region_alloc_offset(&region, largest, 0), 0);
     tarn_region_deinit(&region);
+#endif
 }
 
 static const size_t two_sizes[] = {64, 128};
@@ -241,19 +243,23 @@ static void a_size_of_zero_is_served_as_one(void **state)
 static void what_no_region_can_serve_is_refused_and_changes_nothing(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {SIZE_MAX,
-                                   SIZE_MAX - 1,
-                                   SIZE_MAX - 7,
-                                   SIZE_MAX - 8,
-                                   SIZE_MAX - 15,
-                                   SIZE_MAX - 63,
-                                   (size_t)PTRDIFF_MAX + 1,
-                                   PTRDIFF_MAX,
-                                   PTRDIFF_MAX - 15,
-                                   (size_t)UINT32_MAX + 1,
-                                   (size_t)UINT32_MAX,
-                                   (size_t)INT32_MAX + 1,
-                                   8193};
+    static const size_t sizes[] = {
+        SIZE_MAX,
+        SIZE_MAX - 1,
+        SIZE_MAX - 7,
+        SIZE_MAX - 8,
+        SIZE_MAX - 15,
+        SIZE_MAX - 63,
+        (size_t)PTRDIFF_MAX + 1,
+        PTRDIFF_MAX,
+        PTRDIFF_MAX - 15,
+#if SIZE_MAX > UINT32_MAX
+        (size_t)UINT32_MAX + 1,
+#endif
+        (size_t)UINT32_MAX,
+        (size_t)INT32_MAX + 1,
+        8193
+    };
     static const size_t alignments[] = {3, 24, SIZE_MAX, 48, 1023};
     static region_text before;
     static region_text after;
