@@ -26,8 +26,13 @@
 #include <stdint.h>
 
 /* Functions that read and write books among hidden bytes, inlined into each policy, where the
- * compiler resolves which way the books are kept. */
+ * compiler resolves which way the books are kept. With -Os the compiler
+ * says what it inlines: the code of all policies is a fifth then. */
+#ifdef __OPTIMIZE_SIZE__
+#define REGION_INLINE static inline HEAP_UNWATCHED
+#else
 #define REGION_INLINE static inline __attribute__((always_inline)) HEAP_UNWATCHED
+#endif
 
 #define REGION_NONE UINT32_MAX
 
