@@ -17,6 +17,9 @@ if(TARGET tarn_cli)
 endif()
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/tarn" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING
         PATTERN "*.h")
+if(TARGET amalgamate)
+    install(FILES ${tarn_amalgamation} DESTINATION "${CMAKE_INSTALL_DATADIR}/tarn")
+endif()
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 
 # find_package(Tarn). Until 1.0 a minor version may break what the one before promised.
