@@ -10,10 +10,11 @@ extern "C" {
 #endif
 
 /*
- * The heaps to build on: two that memory comes from, and five that wrap another heap.
+ * The heaps to build on: three that memory comes from, and five that wrap another heap.
  *
  *     tarn_pages     whole pages of the kernel
  *     tarn_buffer    a stretch of memory that the caller owns
+ *     system         the malloc that the process has
  *     tarn_limited   a soft limit that calls back and a hard limit that refuses
  *     tarn_counted   counts what passes through, by kind and by size
  *     tarn_locked    makes any heap safe for many threads
@@ -30,7 +31,7 @@ extern "C" {
  * works only while every block of upstream came through the wrapping heap, so that nobody else's
  * blocks vanish. tarn_locked and tarn_guarded differ, as they say.
  *
- * Threads: tarn_pages and tarn_locked may be used by any thread; the others by one at a time, or
+ * Threads: tarn_pages, tarn_locked and the system heap may be used by any thread; the others by one at a time, or
  * under a tarn_locked.
  */
 
@@ -129,6 +130,23 @@ TARN_API tarn_status tarn_buffer_init(tarn_buffer *buffer, tarn_memory memory,
 
 /* Ends the heap; live blocks end with it. The memory is the caller's again. */
 TARN_API void tarn_buffer_deinit(tarn_buffer *buffer);
+
+/* ------------------------------------------------------------------------------------------------
+ * System: the malloc that the process has, whichever that is: libc's, one that was preloaded or
+ * linked, a sanitizer's. Keeps no books of its own: its stats are zero. Any thread. Never NULL.
+ * Cost: that malloc's.
+ */
+TARN_API tarn_heap *tarn_system_heap(void);
+
+/* Whether pools pool. If not, every pool that is made (fixed-size pools, arenas, two-level) asks the
+ * system heap for each of its blocks and gives it back there when it is freed, so that tools which
+ * watch malloc see each one: heap profilers, leak checkers, a debugging malloc. It is slow, and what
+ * the pool promises of its memory (one chunk for many, limits by chunks) does not hold then.
+ *
+ * True, unless the environment says TARN_POOLING=0 (not heeded in setuid programs) or the program
+ * tarn_set_pooling(false). Pools that are there keep to what held when they were made. Any thread. */
+TARN_API bool tarn_pooling(void);
+TARN_API void tarn_set_pooling(bool pooling);
 
 /* ------------------------------------------------------------------------------------------------
  * Limited: refuses what would pass the hard limit, and calls back when the soft limit is passed.
