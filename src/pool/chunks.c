@@ -1,0 +1,680 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/core.h"
+
+#include "heap/watch.h"
+
+#include <string.h>
+
+/*
+ *     chunk     [ pool_chunk | map ][ slot | slot | slot | slot | never touched ... ]
+ *                                     ^ first                     ^ touched
+ *     map         0   1   0   1                                   a bit for each touched slot that nobody has
+ *
+ * An address finds its chunk by a hash table. It is cut into *cells*, and each chunk is entered under every cell that its
+ * slots lie in. A cell is not much larger than the smallest chunk, so few chunks share one, and not much smaller
+ * than the largest, so few cells have the same chunk.
+ *
+ * Invariants: the set bits of a chunk are its `free`; a chunk is on the list of roomy ones exactly when it has set bits or
+ * untouched slots; the pool's `taken` is the sum of touched slots without their bits set.
+ */
+
+typedef struct pool_cell {
+    uintptr_t number;  /* address >> cell_shift */
+    pool_chunk *chunk; /* NULL: no entry */
+} pool_cell;
+
+enum {
+    FIRST_CELLS = 8,
+    WINDOW = 16, /* times the slots of the pool: objects moved until it forgets what it needed */
+    WANTED =
+        8, /* times the slots: a chunk wanted again so soon after one went back was given back too early */
+    BATCH_CONSTRUCTED = 16
+};
+
+/* ------------------------------------------------------------------------------------------------
+ * Books.
+ */
+void *pool_books_take(tarn_pool *pool, size_t size, size_t alignment)
+{
+    void *memory = tarn_heap_alloc(pool->options.upstream, size, alignment);
+    if (memory != NULL) {
+        heap_books_hold(&pool->books, size);
+    }
+    return memory;
+}
+
+void pool_books_give(tarn_pool *pool, void *memory, size_t size)
+{
+    if (memory != NULL) {
+        pool->books.footprint -= size;
+        tarn_heap_free(pool->options.upstream, memory, size);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * The table of cells: open addressing, probed one by one, never more than half full.
+ */
+static size_t cell_slot(const tarn_pool *pool, uintptr_t number)
+{
+    return (size_t)((uint64_t)number * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (pool->cell_count - 1);
+}
+
+static void cell_add(tarn_pool *pool, uintptr_t number, pool_chunk *chunk)
+{
+    size_t slot = cell_slot(pool, number);
+    while (pool->cells[slot].chunk != NULL) {
+        slot = (slot + 1) & (pool->cell_count - 1);
+    }
+    pool->cells[slot] = (pool_cell){number, chunk};
+    pool->cells_used++;
+}
+
+/* Entries behind move up, so that no search ends at the gap. */
+static void cell_remove(tarn_pool *pool, uintptr_t number, const pool_chunk *chunk)
+{
+    const size_t mask = pool->cell_count - 1;
+    size_t gap = cell_slot(pool, number);
+    while (pool->cells[gap].chunk != chunk || pool->cells[gap].number != number) {
+        gap = (gap + 1) & mask;
+    }
+    for (size_t at = (gap + 1) & mask; pool->cells[at].chunk != NULL; at = (at + 1) & mask) {
+        const size_t home = cell_slot(pool, pool->cells[at].number);
+        if (((at - home) & mask) >= ((at - gap) & mask)) {
+            pool->cells[gap] = pool->cells[at];
+            gap = at;
+        }
+    }
+    pool->cells[gap].chunk = NULL;
+    pool->cells_used--;
+}
+
+static uintptr_t first_cell(const tarn_pool *pool, const pool_chunk *chunk)
+{
+    return (uintptr_t)chunk->first >> pool->cell_shift;
+}
+
+static uintptr_t last_cell(const tarn_pool *pool, const pool_chunk *chunk)
+{
+    return ((uintptr_t)chunk->first + chunk->span - 1) >> pool->cell_shift;
+}
+
+/* Makes room in the table for a chunk of `span` bytes wherever it may lie. */
+static bool cells_prepare(tarn_pool *pool, size_t span)
+{
+    const size_t needed = pool->cells_used + (span >> pool->cell_shift) + 2;
+    size_t count = pool->cell_count == 0 ? FIRST_CELLS : pool->cell_count;
+    while (count / 2 < needed) {
+        count *= 2;
+    }
+    if (count == pool->cell_count) {
+        return true;
+    }
+    pool_cell *cells = pool_books_take(pool, count * sizeof *cells, 0);
+    if (cells == NULL) {
+        return false;
+    }
+    memset(cells, 0, count * sizeof *cells);
+    pool_cell *old = pool->cells;
+    const size_t old_count = pool->cell_count;
+    pool->cells = cells;
+    pool->cell_count = count;
+    pool->cells_used = 0;
+    for (size_t i = 0; i < old_count; i++) {
+        if (old[i].chunk != NULL) {
+            cell_add(pool, old[i].number, old[i].chunk);
+        }
+    }
+    pool_books_give(pool, old, old_count * sizeof *old);
+    return true;
+}
+
+static pool_chunk *chunk_at(const tarn_pool *pool, const void *pointer)
+{
+    if (pool->cell_count == 0) {
+        return NULL;
+    }
+    const uintptr_t number = (uintptr_t)pointer >> pool->cell_shift;
+    for (size_t slot = cell_slot(pool, number);; slot = (slot + 1) & (pool->cell_count - 1)) {
+        pool_chunk *chunk = pool->cells[slot].chunk;
+        if (chunk == NULL) {
+            return NULL;
+        }
+        if (pool->cells[slot].number == number &&
+            (uintptr_t)pointer - (uintptr_t)chunk->first < chunk->span) {
+            return chunk;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * Slots.
+ */
+static unsigned char *slot_at(const tarn_pool *pool, const pool_chunk *chunk, size_t index)
+{
+    return chunk->first + index * pool->slot_size;
+}
+
+static size_t slot_of(const tarn_pool *pool, size_t offset)
+{
+#ifdef __SIZEOF_INT128__
+    __extension__ typedef unsigned __int128 wide;
+    if (pool->inverse != 0) {
+        return (size_t)((wide)offset * pool->inverse >> 64);
+    }
+#endif
+    return offset / pool->slot_size;
+}
+
+/* `hint` is a chunk that it may well be in. */
+static pool_place find_near(const tarn_pool *pool, const void *pointer, pool_chunk *hint)
+{
+    size_t offset = (uintptr_t)pointer - (uintptr_t)hint->first;
+    if (base_unlikely(offset >= hint->span)) {
+        hint = chunk_at(pool, pointer);
+        if (hint == NULL) {
+            return (pool_place){0};
+        }
+        offset = (uintptr_t)pointer - (uintptr_t)hint->first;
+    }
+    const size_t index = slot_of(pool, offset);
+    return (pool_place){hint, index, index * pool->slot_size == offset && index < hint->touched};
+}
+
+pool_place pool_find(const tarn_pool *pool, const void *pointer)
+{
+    return pool->chunks == NULL ? (pool_place){0} : find_near(pool, pointer, pool->chunks);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * The lists of chunks.
+ */
+static bool is_roomy(const pool_chunk *chunk)
+{
+    return chunk->free > 0 || chunk->touched < chunk->count;
+}
+
+/* To the end, so that the first chunk is used up while others may become empty. */
+static void add_roomy(tarn_pool *pool, pool_chunk *chunk)
+{
+    chunk->next_roomy = NULL;
+    chunk->previous_roomy = pool->last_roomy;
+    if (pool->last_roomy != NULL) {
+        pool->last_roomy->next_roomy = chunk;
+    } else {
+        pool->roomy = chunk;
+    }
+    pool->last_roomy = chunk;
+}
+
+static void remove_roomy(tarn_pool *pool, pool_chunk *chunk)
+{
+    if (chunk->previous_roomy != NULL) {
+        chunk->previous_roomy->next_roomy = chunk->next_roomy;
+    } else {
+        pool->roomy = chunk->next_roomy;
+    }
+    if (chunk->next_roomy != NULL) {
+        chunk->next_roomy->previous_roomy = chunk->previous_roomy;
+    } else {
+        pool->last_roomy = chunk->previous_roomy;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * Chunks come and go.
+ */
+static size_t books_size(const tarn_pool *pool, size_t count)
+{
+    const size_t size = base_align_up(sizeof(pool_chunk), sizeof(uint64_t)) +
+                        base_bitmap_words(count) * sizeof(uint64_t);
+    return base_align_up(size, pool->alignment);
+}
+
+size_t pool_chunk_size(const tarn_pool *pool, size_t count)
+{
+    size_t span;
+    size_t size;
+    /* The books take less than the slots would if each had 8 bytes more. */
+    if (count > PTRDIFF_MAX / 16 || pool->alignment > PTRDIFF_MAX / 4 ||
+        !base_checked_mul(count, pool->slot_size, &span) ||
+        !base_checked_add(span, books_size(pool, count), &size) || size > PTRDIFF_MAX) {
+        return 0;
+    }
+    return size;
+}
+
+/* Takes a chunk of `count` slots from upstream. */
+static pool_chunk *add_chunk(tarn_pool *pool, size_t count)
+{
+    const size_t size = pool_chunk_size(pool, count);
+    if (size == 0 || !cells_prepare(pool, count * pool->slot_size)) {
+        return NULL;
+    }
+    const size_t alignment = pool->alignment < 16 ? 16 : pool->alignment;
+    pool_chunk *chunk = tarn_heap_alloc(pool->options.upstream, size, alignment);
+    if (chunk == NULL) {
+        return NULL;
+    }
+    heap_books_hold(&pool->books, size);
+    if (count * pool->slot_size > UINT64_MAX / pool->slot_size) {
+        pool->inverse = 0; /* would not be exact */
+    }
+    *chunk = (pool_chunk){.size = size, .span = count * pool->slot_size, .count = count};
+    chunk->first = (unsigned char *)chunk + books_size(pool, count);
+    base_bitmap_init(&chunk->map,
+                     (uint64_t *)(void *)((unsigned char *)chunk +
+                                          base_align_up(sizeof *chunk, sizeof(uint64_t))),
+                     count);
+    if (heap_watch_is_on()) {
+        heap_watch_hide(chunk->first, chunk->span);
+    }
+    chunk->next = pool->chunks;
+    if (chunk->next != NULL) {
+        chunk->next->previous = chunk;
+    }
+    pool->chunks = chunk;
+    add_roomy(pool, chunk);
+    for (uintptr_t cell = first_cell(pool, chunk); cell <= last_cell(pool, chunk); cell++) {
+        cell_add(pool, cell, chunk);
+    }
+    pool->slots += count;
+    if (pool->since / WANTED <= pool->slots) {
+        /* Given back too early: what is wanted in turns is kept. */
+        pool->keep = pool->slots;
+        pool->window = pool->slots <= SIZE_MAX / WINDOW ? pool->slots * WINDOW : SIZE_MAX;
+        pool->high = pool->taken;
+    }
+    return chunk;
+}
+
+/* Objects are destructed and the memory goes back; the bits are not looked at. */
+static void remove_chunk(tarn_pool *pool, pool_chunk *chunk)
+{
+    for (uintptr_t cell = first_cell(pool, chunk); cell <= last_cell(pool, chunk); cell++) {
+        cell_remove(pool, cell, chunk);
+    }
+    if (is_roomy(chunk)) {
+        remove_roomy(pool, chunk);
+    }
+    if (chunk->previous != NULL) {
+        chunk->previous->next = chunk->next;
+    } else {
+        pool->chunks = chunk->next;
+    }
+    if (chunk->next != NULL) {
+        chunk->next->previous = chunk->previous;
+    }
+    pool->slots -= chunk->count;
+    if (heap_watch_is_on()) {
+        heap_watch_show(chunk->first, chunk->span);
+    }
+    if (pool->options.destruct != NULL) {
+        for (size_t index = 0; index < chunk->touched; index++) {
+            pool->options.destruct(pool->options.context, slot_at(pool, chunk, index));
+        }
+    }
+    pool_books_give(pool, chunk, chunk->size);
+}
+
+static bool is_empty(const pool_chunk *chunk)
+{
+    return chunk->free == chunk->touched;
+}
+
+/* Room for as many again must be left, or the chunk would be wanted again soon. */
+static bool may_go(const tarn_pool *pool, const pool_chunk *chunk)
+{
+    const size_t rest = pool->slots - chunk->count;
+    return is_empty(chunk) && !pool->options.preallocate && rest >= pool->keep &&
+           rest - pool->taken >= chunk->count;
+}
+
+/* The next chunk, of twice the size; smaller when upstream has no more. */
+static pool_chunk *grow(tarn_pool *pool, size_t least)
+{
+    if (pool->options.preallocate && pool->slots > 0) {
+        return NULL;
+    }
+    size_t count = pool->next_slots > least ? pool->next_slots : least;
+    if (pool->options.max_objects != 0) {
+        const size_t left = pool->options.max_objects - pool->slots;
+        count = count < left ? count : left;
+    }
+    pool_chunk *chunk = NULL;
+    for (; count > 0 && count >= least; count /= 2) {
+        chunk = add_chunk(pool, count);
+        if (chunk != NULL) {
+            break;
+        }
+    }
+    if (chunk != NULL) {
+        const size_t most = pool->options.chunk_objects_max;
+        const size_t next = count <= most / 2 ? count * 2 : most;
+        pool->next_slots = next > pool->next_slots ? next : pool->next_slots;
+    }
+    return chunk;
+}
+
+tarn_status pool_chunks_reserve(tarn_pool *pool, size_t count)
+{
+    const size_t left = pool->slots - pool->taken;
+    if (count <= left) {
+        return TARN_OK;
+    }
+    count -= left;
+    if (pool->options.max_objects != 0 && count > pool->options.max_objects - pool->slots) {
+        return TARN_NO_ROOM;
+    }
+    return grow(pool, count) != NULL ? TARN_OK : TARN_NO_MEMORY;
+}
+
+void pool_chunks_trim(tarn_pool *pool, bool all)
+{
+    for (pool_chunk *chunk = pool->chunks, *next; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        if (all ? is_empty(chunk) && !pool->options.preallocate : may_go(pool, chunk)) {
+            remove_chunk(pool, chunk);
+        }
+    }
+    if (pool->slots == 0) {
+        pool_books_give(pool, pool->cells, pool->cell_count * sizeof *pool->cells);
+        pool->cells = NULL;
+        pool->cell_count = 0;
+        pool->next_slots = pool->options.first_objects;
+    }
+    if (all) {
+        pool->keep = 0;
+    }
+}
+
+/* Objects have moved between chunks and caches: the clock of what the pool remembers. */
+static void note_moved(tarn_pool *pool, size_t count)
+{
+    pool->since = pool->since > SIZE_MAX - count ? SIZE_MAX : pool->since + count;
+    if (pool->keep == 0) {
+        return;
+    }
+    if (pool->window > count) {
+        pool->window -= count;
+        return;
+    }
+    pool->keep = pool->high < pool->keep ? pool->high : pool->keep;
+    pool->high = pool->taken;
+    pool->window = pool->slots <= SIZE_MAX / WINDOW ? pool->slots * WINDOW : SIZE_MAX;
+    pool_chunks_trim(pool, false);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * Objects come and go.
+ */
+static void note_taken(tarn_pool *pool, size_t count)
+{
+    pool->taken += count;
+    if (pool->taken > pool->peak_taken) {
+        pool->peak_taken = pool->taken;
+    }
+    if (pool->taken > pool->high) {
+        pool->high = pool->taken;
+    }
+}
+
+/* Up to `count` of those whose bits are set. */
+static size_t take_free(tarn_pool *pool, pool_chunk *chunk, void **out, ptrdiff_t step,
+                        size_t count)
+{
+    count = count < chunk->free ? count : chunk->free;
+    const size_t slot_size = pool->slot_size;
+    size_t left = count;
+    while (left > 0) {
+        const size_t at = base_bitmap_first_word(&chunk->map);
+        uint64_t word = chunk->map.levels[0][at];
+        unsigned char *const first = chunk->first + at * 64 * slot_size;
+        do {
+            *out = first + base_ctz(word) * slot_size;
+            out += step;
+            word &= word - 1;
+            left--;
+        } while (word != 0 && left > 0);
+        chunk->map.levels[0][at] = word;
+        if (word == 0) {
+            base_bitmap_note_empty(&chunk->map, at);
+        }
+    }
+    chunk->free -= count;
+    return count;
+}
+
+/* Up to `count` that nobody had yet. */
+static size_t take_untouched(tarn_pool *pool, pool_chunk *chunk, void **out, ptrdiff_t step,
+                             size_t count)
+{
+    const size_t left = chunk->count - chunk->touched;
+    count = count < left ? count : left;
+    if (pool->options.construct != NULL && count > BATCH_CONSTRUCTED) {
+        count = BATCH_CONSTRUCTED;
+    }
+    size_t done = 0;
+    for (; done < count; done++) {
+        unsigned char *slot = slot_at(pool, chunk, chunk->touched + done);
+        if (pool->options.construct != NULL) {
+            if (pool->mode == POOL_DIRECT && heap_watch_is_on()) {
+                heap_watch_give(slot, pool->options.size);
+            }
+            if (!pool->options.construct(pool->options.context, slot)) {
+                break;
+            }
+        }
+        *out = slot;
+        out += step;
+    }
+    base_bitmap_open(&chunk->map, chunk->touched + done);
+    chunk->touched += done;
+    return done;
+}
+
+size_t pool_take(tarn_pool *pool, void **out, ptrdiff_t step, size_t count)
+{
+    size_t taken = 0;
+    while (taken < count) {
+        pool_chunk *chunk = pool->roomy;
+        if (chunk == NULL) {
+            if (taken > 0 || grow(pool, 1) == NULL) {
+                break;
+            }
+            continue;
+        }
+        void **const at = out + step * (ptrdiff_t)taken;
+        const size_t got = chunk->free > 0 ? take_free(pool, chunk, at, step, count - taken)
+                                           : take_untouched(pool, chunk, at, step, count - taken);
+        if (!is_roomy(chunk)) {
+            remove_roomy(pool, chunk);
+        }
+        taken += got;
+        if (got == 0) {
+            break; /* construct refused */
+        }
+    }
+    note_taken(pool, taken);
+    note_moved(pool, taken);
+    return taken;
+}
+
+void *pool_take_one(tarn_pool *pool, bool *was_used)
+{
+    pool_chunk *chunk = pool->roomy != NULL ? pool->roomy : grow(pool, 1);
+    void *object = NULL;
+    if (chunk == NULL) {
+        return NULL;
+    }
+    *was_used = chunk->free > 0;
+    if (chunk->free > 0) {
+        /* Going round makes it long until an object is reused, and misuse shows. */
+        size_t bit = base_bitmap_next(&chunk->map, chunk->rover, SIZE_MAX);
+        if (bit == SIZE_MAX) {
+            bit = base_bitmap_next(&chunk->map, 0, SIZE_MAX);
+        }
+        base_bitmap_clear(&chunk->map, bit);
+        chunk->free--;
+        chunk->rover = heap_watch_is_on() ? bit + 1 : 0;
+        object = slot_at(pool, chunk, bit);
+    } else if (take_untouched(pool, chunk, &object, 1, 1) == 0) {
+        return NULL;
+    }
+    if (!is_roomy(chunk)) {
+        remove_roomy(pool, chunk);
+    }
+    note_taken(pool, 1);
+    note_moved(pool, 1);
+    return object;
+}
+
+void pool_give(tarn_pool *pool, void *const *objects, size_t count)
+{
+    pool_chunk *chunk = pool->chunks;
+    for (size_t i = 0; i < count; i++) {
+        void *const object = objects[i];
+        TARN_CHECK(chunk != NULL, "not an object of this pool", pool->heap.name, object);
+        const pool_place place = find_near(pool, object, chunk);
+        TARN_CHECK(place.chunk != NULL, "not an object of this pool", pool->heap.name, object);
+        chunk = place.chunk;
+        TARN_CHECK(place.is_start, "not the start of an object of this pool", pool->heap.name,
+                   object);
+        TARN_CHECK(!base_bitmap_test(&chunk->map, place.index), "double free", pool->heap.name,
+                   object);
+        base_bitmap_set(&chunk->map, place.index);
+        if (!is_roomy(chunk)) {
+            add_roomy(pool, chunk);
+        }
+        chunk->free++;
+        pool->taken--;
+        if (is_empty(chunk) && may_go(pool, chunk)) {
+            remove_chunk(pool, chunk);
+            pool->since = 0;
+            chunk = pool->chunks;
+        }
+    }
+    note_moved(pool, count);
+}
+
+void pool_chunks_reset(tarn_pool *pool)
+{
+    for (pool_chunk *chunk = pool->chunks; chunk != NULL; chunk = chunk->next) {
+        if (!is_roomy(chunk)) {
+            add_roomy(pool, chunk);
+        }
+        if (pool->options.construct == NULL && pool->options.destruct == NULL) {
+            base_bitmap_close(&chunk->map);
+            chunk->touched = 0;
+            chunk->free = 0;
+        }
+        for (size_t index = 0; chunk->free < chunk->touched; index++) {
+            if (!base_bitmap_test(&chunk->map, index)) {
+                base_bitmap_set(&chunk->map, index);
+                chunk->free++;
+            }
+        }
+        if (heap_watch_is_on()) {
+            heap_watch_hide(chunk->first, chunk->span);
+        }
+    }
+    pool->taken = 0;
+}
+
+void pool_chunks_end(tarn_pool *pool)
+{
+    while (pool->chunks != NULL) {
+        remove_chunk(pool, pool->chunks);
+    }
+    pool_books_give(pool, pool->cells, pool->cell_count * sizeof *pool->cells);
+    pool->cells = NULL;
+    pool->cell_count = 0;
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * Checks.
+ */
+bool pool_chunks_mark(tarn_pool *pool, void *const *objects, size_t count, bool set, size_t *done)
+{
+    for (*done = 0; *done < count; ++*done) {
+        const pool_place place = pool_find(pool, objects[*done]);
+        if (place.chunk == NULL || !place.is_start ||
+            base_bitmap_test(&place.chunk->map, place.index) == set) {
+            return false;
+        }
+        if (set) {
+            base_bitmap_set(&place.chunk->map, place.index);
+        } else {
+            base_bitmap_clear(&place.chunk->map, place.index);
+        }
+    }
+    return true;
+}
+
+/* Each word of a level has its bit in the level above exactly if it is not 0. */
+static bool has_true_levels(const base_bitmap *map)
+{
+    size_t words = base_bitmap_words_for(map->opened);
+    for (unsigned level = 1; level < map->depth; level++) {
+        for (size_t word = 0; word < words; word++) {
+            const bool is_told = (map->levels[level][word / 64] >> word % 64 & 1) != 0;
+            if (is_told != (map->levels[level - 1][word] != 0)) {
+                return false;
+            }
+        }
+        words = base_bitmap_words_for(words);
+    }
+    return true;
+}
+
+static bool check_chunk(tarn_pool *pool, const pool_chunk *chunk, char *fault, size_t fault_size)
+{
+    size_t set = 0;
+    for (size_t word = 0; word < base_bitmap_words_for(chunk->map.opened); word++) {
+        set += base_popcount(chunk->map.levels[0][word]);
+    }
+    if (chunk->touched > chunk->count || chunk->map.opened != chunk->touched) {
+        return heap_fault(fault, fault_size, "chunk %p has %zu slots and %zu are touched",
+                          (const void *)chunk, chunk->count, chunk->touched);
+    }
+    if (set != chunk->free) {
+        return heap_fault(fault, fault_size, "chunk %p has %zu free objects but %zu bits are set",
+                          (const void *)chunk, chunk->free, set);
+    }
+    if (!has_true_levels(&chunk->map)) {
+        return heap_fault(fault, fault_size, "the map of chunk %p contradicts itself",
+                          (const void *)chunk);
+    }
+    if (chunk_at(pool, chunk->first) != chunk ||
+        chunk_at(pool, chunk->first + chunk->span - 1) != chunk) {
+        return heap_fault(fault, fault_size, "chunk %p is not found by its addresses",
+                          (const void *)chunk);
+    }
+    return true;
+}
+
+bool pool_chunks_check(tarn_pool *pool, char *fault, size_t fault_size)
+{
+    size_t slots = 0;
+    size_t taken = 0;
+    size_t roomy = 0;
+    for (const pool_chunk *chunk = pool->chunks; chunk != NULL; chunk = chunk->next) {
+        if (!check_chunk(pool, chunk, fault, fault_size)) {
+            return false;
+        }
+        slots += chunk->count;
+        taken += chunk->touched - chunk->free;
+        roomy += is_roomy(chunk);
+    }
+    for (const pool_chunk *chunk = pool->roomy; chunk != NULL; chunk = chunk->next_roomy) {
+        if (!is_roomy(chunk) || roomy-- == 0) {
+            return heap_fault(fault, fault_size, "the list of chunks with room is wrong at %p",
+                              (const void *)chunk);
+        }
+    }
+    if (roomy != 0 || slots != pool->slots || taken != pool->taken) {
+        return heap_fault(fault, fault_size,
+                          "%zu slots and %zu taken, but chunks have %zu and %zu, %zu not listed",
+                          pool->slots, pool->taken, slots, taken, roomy);
+    }
+    return true;
+}

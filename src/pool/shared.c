@@ -1,0 +1,780 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/core.h"
+
+#include "heap/lock.h"
+#include "tarn/heaps.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+
+/*
+ *     thread 1                  thread 2                  nobody
+ *     [ loaded | previous ]     [ loaded | previous ]     idle caches
+ *                `------- whole magazines ------'
+ *                     depot: full, empty                  under the depot's lock
+ *                            |
+ *                         chunks                          under the pool's lock
+ *
+ * A thread takes from and gives to its loaded magazine. When that ends, it changes places with the previous one, which is
+ * either full or empty; when that does not help, a magazine is exchanged with the depot, or objects with the chunks. So
+ * between two locks there are at least as many calls as a magazine has objects.
+ *
+ * Pools have numbers, and each thread has a table by number of its caches. `registry` guards the numbers, the tables'
+ * entries against the end of a pool, and each pool's lists of caches. No other lock is taken under it but the pages
+ * heap's, so it may be taken under any: upstream may be a shared pool, too.
+ *
+ * Invariant: a magazine is loaded or previous in one cache, or in the depot, or being exchanged.
+ */
+
+typedef struct pool_magazine {
+    struct pool_magazine *next; /* in the depot */
+    void *entries[];            /* NULL, then the objects */
+} pool_magazine;
+
+struct pool_thread;
+
+/* What several threads read is atomic; the owner alone writes it, but for `limit`. */
+typedef struct pool_cache {
+    _Atomic(void **) top;
+    _Atomic(void **) limit;
+    _Atomic(pool_magazine *) loaded;
+    pool_magazine *previous;
+    _Atomic(size_t) previous_count; /* 0, or all that a magazine holds */
+    tarn_pool *pool;
+    struct pool_thread *owner; /* NULL: idle */
+    struct pool_cache *next;   /* in the pool's list of caches that are used, or idle */
+    struct pool_cache *before;
+} pool_cache;
+
+typedef struct pool_thread {
+    _Atomic(pool_cache *) *caches; /* by the pools' numbers */
+    size_t count;                  /* entries */
+    bool has_ended;
+} pool_thread;
+
+enum { THREAD_CACHES = 16, NUMBERS_GROW = 8, TABLE_FIRST = 512 };
+
+static _Thread_local pool_thread thread_self;
+
+static uint32_t registry;
+static uint64_t *numbers; /* a bit for each number in use */
+static size_t number_words;
+
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static bool has_key;
+
+#define LOAD(place) atomic_load_explicit(&(place), memory_order_relaxed)
+#define STORE(place, value) atomic_store_explicit(&(place), (value), memory_order_relaxed)
+
+/* ------------------------------------------------------------------------------------------------
+ * Numbers of pools.
+ */
+static bool number_take(uint32_t *number)
+{
+    size_t word = 0;
+    while (word < number_words && numbers[word] == UINT64_MAX) {
+        word++;
+    }
+    if (word == number_words) {
+        const size_t old_size = number_words * sizeof *numbers;
+        const size_t new_size = (number_words + NUMBERS_GROW) * sizeof *numbers;
+        uint64_t *grown = tarn_heap_realloc(tarn_pages_heap(), numbers, old_size, new_size, 0);
+        if (grown == NULL) {
+            return false;
+        }
+        numbers = grown;
+        memset(numbers + number_words, 0, new_size - old_size);
+        number_words += NUMBERS_GROW;
+    }
+    const unsigned bit = base_ctz(~numbers[word]);
+    numbers[word] |= UINT64_C(1) << bit;
+    *number = (uint32_t)(word * 64 + bit);
+    return true;
+}
+
+static void number_give(uint32_t number)
+{
+    numbers[number / 64] &= ~(UINT64_C(1) << number % 64);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * Magazines.
+ */
+static size_t magazine_bytes(const tarn_pool *pool)
+{
+    return sizeof(pool_magazine) + (pool->cache_size + 1) * sizeof(void *);
+}
+
+static pool_magazine *magazine_make(tarn_pool *pool)
+{
+    pool_magazine *magazine = pool_books_take(pool, magazine_bytes(pool), 0);
+    if (magazine != NULL) {
+        magazine->next = NULL;
+        magazine->entries[0] = NULL;
+    }
+    return magazine;
+}
+
+static void **bottom_of(pool_magazine *magazine)
+{
+    return magazine->entries + 1;
+}
+
+/* The cache works with the magazine, which has `count` objects. */
+static void load(pool_cache *cache, pool_magazine *magazine, size_t count)
+{
+    STORE(cache->loaded, magazine);
+    STORE(cache->top, bottom_of(magazine) + count);
+    STORE(cache->limit, bottom_of(magazine) + cache->pool->cache_size);
+}
+
+static void swap(pool_cache *cache)
+{
+    pool_magazine *const loaded = LOAD(cache->loaded);
+    const size_t count = (size_t)(LOAD(cache->top) - bottom_of(loaded));
+    const size_t previous_count = LOAD(cache->previous_count);
+    load(cache, cache->previous, previous_count);
+    cache->previous = loaded;
+    STORE(cache->previous_count, count);
+}
+
+static void push(pool_magazine **list, pool_magazine *magazine)
+{
+    magazine->next = *list;
+    *list = magazine;
+}
+
+static pool_magazine *pop(pool_magazine **list)
+{
+    pool_magazine *const magazine = *list;
+    if (magazine != NULL) {
+        *list = magazine->next;
+    }
+    return magazine;
+}
+
+/* Full magazines that the depot keeps at most: what passes between threads, not what lies idle. */
+static size_t depot_most(const tarn_pool *pool)
+{
+    return 4 + 2 * __atomic_load_n(&pool->cache_count, __ATOMIC_RELAXED);
+}
+
+/* A full magazine for an empty one; NULL: the depot has none. */
+static pool_magazine *depot_take(tarn_pool *pool, pool_magazine *empty)
+{
+    heap_lock_take(&pool->depot_lock);
+    pool_magazine *const full = pop(&pool->full);
+    if (full != NULL) {
+        pool->full_count--;
+        push(&pool->empty, empty);
+    }
+    heap_lock_release(&pool->depot_lock);
+    return full;
+}
+
+/* An empty magazine for a full one; NULL: the depot has enough full ones, or no empty one, which `lacks` tells. */
+static pool_magazine *depot_give(tarn_pool *pool, pool_magazine *full, bool *lacks)
+{
+    pool_magazine *empty = NULL;
+    heap_lock_take(&pool->depot_lock);
+    *lacks = false;
+    if (pool->full_count < depot_most(pool)) {
+        empty = pop(&pool->empty);
+        *lacks = empty == NULL;
+        if (empty != NULL) {
+            push(&pool->full, full);
+            pool->full_count++;
+        }
+    }
+    heap_lock_release(&pool->depot_lock);
+    return empty;
+}
+
+/* One magazine more for the depot, which it gets for a full one; NULL: there is no memory, or there are enough. */
+static pool_magazine *depot_grow(tarn_pool *pool, pool_magazine *full)
+{
+    pool_magazine *made = NULL;
+    heap_lock_take(&pool->lock);
+    if (!pool->options.preallocate && pool->depot_made < depot_most(pool)) {
+        made = magazine_make(pool);
+        pool->depot_made += made != NULL;
+    }
+    heap_lock_release(&pool->lock);
+    if (made != NULL) {
+        heap_lock_take(&pool->depot_lock);
+        push(&pool->full, full);
+        pool->full_count++;
+        heap_lock_release(&pool->depot_lock);
+    }
+    return made;
+}
+
+/* The depot's objects go to the chunks; the pool's lock is held. */
+static void depot_empty(tarn_pool *pool)
+{
+    pool_magazine *full = NULL;
+    heap_lock_take(&pool->depot_lock);
+    full = pool->full;
+    pool->full = NULL;
+    pool->full_count = 0;
+    heap_lock_release(&pool->depot_lock);
+    while (full != NULL) {
+        pool_magazine *const magazine = pop(&full);
+        pool_give(pool, bottom_of(magazine), pool->cache_size);
+        heap_lock_take(&pool->depot_lock);
+        push(&pool->empty, magazine);
+        heap_lock_release(&pool->depot_lock);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * Caches.
+ */
+static void cache_free(tarn_pool *pool, pool_cache *cache)
+{
+    pool_books_give(pool, LOAD(cache->loaded), magazine_bytes(pool));
+    pool_books_give(pool, cache->previous, magazine_bytes(pool));
+    pool_books_give(pool, cache, sizeof *cache);
+}
+
+/* The pool's lock is held. */
+static pool_cache *cache_make(tarn_pool *pool)
+{
+    pool_cache *cache = pool_books_take(pool, sizeof *cache, 64);
+    pool_magazine *loaded = cache != NULL ? magazine_make(pool) : NULL;
+    pool_magazine *previous = loaded != NULL ? magazine_make(pool) : NULL;
+    if (previous == NULL) {
+        pool_books_give(pool, loaded, magazine_bytes(pool));
+        pool_books_give(pool, cache, sizeof *cache);
+        return NULL;
+    }
+    memset(cache, 0, sizeof *cache);
+    __atomic_store_n(&pool->cache_count, pool->cache_count + 1, __ATOMIC_RELAXED);
+    cache->pool = pool;
+    cache->previous = previous;
+    load(cache, loaded, 0);
+    return cache;
+}
+
+static void list_add(pool_cache **list, pool_cache *cache)
+{
+    cache->before = NULL;
+    cache->next = *list;
+    if (cache->next != NULL) {
+        cache->next->before = cache;
+    }
+    *list = cache;
+}
+
+static void list_remove(pool_cache **list, pool_cache *cache)
+{
+    if (cache->before != NULL) {
+        cache->before->next = cache->next;
+    } else {
+        *list = cache->next;
+    }
+    if (cache->next != NULL) {
+        cache->next->before = cache->before;
+    }
+}
+
+/* All that the cache has goes to the chunks; the pool's lock is held. */
+static void cache_empty(pool_cache *cache)
+{
+    tarn_pool *const pool = cache->pool;
+    pool_magazine *const loaded = LOAD(cache->loaded);
+    pool_give(pool, bottom_of(loaded), (size_t)(LOAD(cache->top) - bottom_of(loaded)));
+    load(cache, loaded, 0);
+    pool_give(pool, bottom_of(cache->previous), LOAD(cache->previous_count));
+    STORE(cache->previous_count, 0);
+}
+
+/* Takes the cache from the thread: it is in no list then, and its pool waits for it. The registry is locked. */
+static void detach(pool_thread *self, pool_cache *cache)
+{
+    tarn_pool *const pool = cache->pool;
+    STORE(self->caches[pool->id], NULL);
+    list_remove(&pool->caches, cache);
+    cache->owner = NULL;
+    pool->leaving++;
+}
+
+static void thread_end(void *value)
+{
+    pool_thread *const self = value;
+    heap_lock_take(&registry);
+    for (size_t number = 0; number < self->count; number++) {
+        pool_cache *const cache = LOAD(self->caches[number]);
+        if (cache != NULL) {
+            tarn_pool *const pool = cache->pool;
+            detach(self, cache);
+            heap_lock_release(&registry);
+            heap_lock_take(&pool->lock);
+            cache_empty(cache);
+            heap_lock_release(&pool->lock);
+            heap_lock_take(&registry);
+            list_add(&pool->idle, cache);
+            pool->leaving--;
+        }
+    }
+    self->has_ended = true;
+    _Atomic(pool_cache *) *const caches = self->caches;
+    const size_t count = self->count;
+    self->caches = NULL;
+    self->count = 0;
+    heap_lock_release(&registry);
+    tarn_heap_free(tarn_pages_heap(), caches, count * sizeof *caches);
+}
+
+static void make_key(void)
+{
+    has_key = pthread_key_create(&key, thread_end) == 0;
+}
+
+/* Makes room in the thread's table; the registry is locked. */
+static bool table_prepare(uint32_t number)
+{
+    pool_thread *const self = &thread_self;
+    if (number < self->count) {
+        return true;
+    }
+    size_t count = self->count == 0 ? TABLE_FIRST : self->count;
+    while (count <= number) {
+        count *= 2;
+    }
+    _Atomic(pool_cache *) *const caches =
+        tarn_heap_calloc(tarn_pages_heap(), count, sizeof *caches, 0);
+    if (caches == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < self->count; i++) {
+        STORE(caches[i], LOAD(self->caches[i]));
+    }
+    tarn_heap_free(tarn_pages_heap(), self->caches, self->count * sizeof *self->caches);
+    self->caches = caches;
+    self->count = count;
+    return true;
+}
+
+/* The thread's cache of the pool, if it has one. */
+static inline pool_cache *find_cache(const tarn_pool *pool)
+{
+    const pool_thread *const self = &thread_self;
+    return base_likely(pool->id < self->count) ? LOAD(self->caches[pool->id]) : NULL;
+}
+
+/* An idle cache, or a new one; it is in no list. */
+static pool_cache *get_cache(tarn_pool *pool)
+{
+    pool_cache *cache = NULL;
+    if (__atomic_load_n(&pool->idle, __ATOMIC_RELAXED) != NULL) {
+        heap_lock_take(&registry);
+        cache = pool->idle;
+        if (cache != NULL) {
+            list_remove(&pool->idle, cache);
+        }
+        heap_lock_release(&registry);
+    }
+    if (cache == NULL && !pool->options.preallocate) {
+        heap_lock_take(&pool->lock);
+        cache = cache_make(pool);
+        heap_lock_release(&pool->lock);
+    }
+    return cache;
+}
+
+/* A cache for the thread; NULL: there is no memory, or the thread is about to end. */
+static pool_cache *make_cache(tarn_pool *pool)
+{
+    if (thread_self.has_ended || pthread_once(&key_once, make_key) != 0 || !has_key) {
+        return NULL;
+    }
+    pool_cache *const cache = get_cache(pool);
+    if (cache == NULL) {
+        return NULL;
+    }
+    heap_lock_take(&registry);
+    const bool is_ready = table_prepare(pool->id) && pthread_setspecific(key, &thread_self) == 0;
+    list_add(is_ready ? &pool->caches : &pool->idle, cache);
+    if (is_ready) {
+        cache->owner = &thread_self;
+        STORE(thread_self.caches[pool->id], cache);
+    }
+    heap_lock_release(&registry);
+    return is_ready ? cache : NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * What pools call.
+ */
+bool pool_shared_init(tarn_pool *pool)
+{
+    heap_lock_take(&registry);
+    const bool done = number_take(&pool->id);
+    heap_lock_release(&registry);
+    pool->has_number = done;
+    return done;
+}
+
+bool pool_shared_prepare(tarn_pool *pool)
+{
+    const size_t wanted =
+        pool->options.thread_caches != 0 ? pool->options.thread_caches : THREAD_CACHES;
+    for (size_t i = 0; i < wanted; i++) {
+        pool_cache *const cache = cache_make(pool);
+        if (cache == NULL) {
+            return false;
+        }
+        list_add(&pool->idle, cache);
+    }
+    while (pool->depot_made < depot_most(pool)) {
+        pool_magazine *const magazine = magazine_make(pool);
+        if (magazine == NULL) {
+            return false;
+        }
+        push(&pool->empty, magazine);
+        pool->depot_made++;
+    }
+    return true;
+}
+
+void pool_shared_deinit(tarn_pool *pool)
+{
+    heap_lock_take(&registry);
+    while (pool->leaving > 0) {
+        heap_lock_release(&registry);
+        sched_yield();
+        heap_lock_take(&registry);
+    }
+    for (pool_cache *cache = pool->caches; cache != NULL; cache = cache->next) {
+        STORE(cache->owner->caches[pool->id], NULL);
+    }
+    if (pool->has_number) {
+        number_give(pool->id);
+        pool->has_number = false;
+    }
+    heap_lock_release(&registry);
+    for (int list = 0; list < 2; list++) {
+        pool_cache **const caches = list == 0 ? &pool->caches : &pool->idle;
+        while (*caches != NULL) {
+            pool_cache *const cache = *caches;
+            list_remove(caches, cache);
+            cache_free(pool, cache);
+        }
+        pool_magazine **const magazines = list == 0 ? &pool->full : &pool->empty;
+        for (pool_magazine *magazine; (magazine = pop(magazines)) != NULL;) {
+            pool_books_give(pool, magazine, magazine_bytes(pool));
+        }
+    }
+}
+
+/* Asks all caches for what they have: each finds itself full with its next free. */
+static void ask_for_objects(tarn_pool *pool)
+{
+    heap_lock_take(&registry);
+    __atomic_store_n(&pool->is_hungry, 1, __ATOMIC_RELAXED);
+    for (pool_cache *cache = pool->caches; cache != NULL; cache = cache->next) {
+        STORE(cache->limit, NULL);
+    }
+    heap_lock_release(&registry);
+}
+
+/* A single object, for threads without a cache. */
+static void *take_one(tarn_pool *pool)
+{
+    void *object = NULL;
+    heap_lock_take(&pool->lock);
+    if (pool_take(pool, &object, 1, 1) == 0) {
+        object = NULL;
+        pool->books.failures++;
+    }
+    heap_lock_release(&pool->lock);
+    if (object == NULL) {
+        ask_for_objects(pool);
+    }
+    return object;
+}
+
+static void give_one(tarn_pool *pool, void *object)
+{
+    heap_lock_take(&pool->lock);
+    pool_give(pool, &object, 1);
+    heap_lock_release(&pool->lock);
+}
+
+/* Objects for an empty loaded magazine from the chunks; false when there are none. */
+static bool fetch(tarn_pool *pool, pool_cache *cache)
+{
+    pool_magazine *const loaded = LOAD(cache->loaded);
+    void **const bottom = bottom_of(loaded);
+    heap_lock_take(&pool->lock);
+    const size_t wanted = pool->batch;
+    const size_t count = pool_take(pool, bottom + wanted - 1, -1, wanted);
+    if (pool->batch <= pool->cache_size / 2) {
+        pool->batch *= 2;
+    }
+    pool->books.failures += count == 0;
+    heap_lock_release(&pool->lock);
+    if (count < wanted) {
+        memmove(bottom, bottom + wanted - count, count * sizeof *bottom);
+    }
+    load(cache, loaded, count);
+    return count > 0;
+}
+
+/* The loaded magazine is empty: another one, or NULL. */
+static void *refill(tarn_pool *pool, pool_cache *cache)
+{
+    if (LOAD(cache->previous_count) > 0) {
+        swap(cache);
+    } else {
+        pool_magazine *const full = depot_take(pool, LOAD(cache->loaded));
+        if (full != NULL) {
+            load(cache, full, pool->cache_size);
+        } else if (!fetch(pool, cache)) {
+            ask_for_objects(pool);
+            return NULL;
+        }
+    }
+    void **const top = LOAD(cache->top) - 1;
+    STORE(cache->top, top);
+    return *top;
+}
+
+void *pool_shared_alloc(tarn_pool *pool)
+{
+    pool_cache *cache = find_cache(pool);
+    if (base_unlikely(cache == NULL)) {
+        cache = make_cache(pool);
+        if (cache == NULL) {
+            return take_one(pool);
+        }
+    }
+    void **const top = LOAD(cache->top);
+    void *const object = top[-1];
+    if (base_likely(object != NULL)) {
+        STORE(cache->top, top - 1);
+        return object;
+    }
+    return refill(pool, cache);
+}
+
+/* Somebody found the pool exhausted: all that this thread keeps is for everybody. */
+static void share(tarn_pool *pool, pool_cache *cache)
+{
+    heap_lock_take(&pool->lock);
+    __atomic_store_n(&pool->is_hungry, 0, __ATOMIC_RELAXED);
+    cache_empty(cache);
+    depot_empty(pool);
+    heap_lock_release(&pool->lock);
+}
+
+/* The loaded magazine is full: another one. */
+static void spill(tarn_pool *pool, pool_cache *cache)
+{
+    if (LOAD(cache->previous_count) == 0) {
+        swap(cache);
+        return;
+    }
+    bool lacks;
+    pool_magazine *empty = depot_give(pool, cache->previous, &lacks);
+    if (empty == NULL && lacks) {
+        empty = depot_grow(pool, cache->previous);
+    }
+    if (empty == NULL) {
+        empty = cache->previous;
+        heap_lock_take(&pool->lock);
+        pool_give(pool, bottom_of(empty), pool->cache_size);
+        heap_lock_release(&pool->lock);
+    }
+    cache->previous = LOAD(cache->loaded);
+    load(cache, empty, 0);
+}
+
+/* What is not the common way of a free. */
+static void free_slow(tarn_pool *pool, pool_cache *cache, void *object)
+{
+    if (cache == NULL) {
+        cache = make_cache(pool);
+        if (cache == NULL) {
+            give_one(pool, object);
+            return;
+        }
+    }
+    pool_magazine *const loaded = LOAD(cache->loaded);
+    /* The limit may be away because somebody asked for objects. */
+    STORE(cache->limit, bottom_of(loaded) + pool->cache_size);
+    if (__atomic_load_n(&pool->is_hungry, __ATOMIC_RELAXED) != 0) {
+        share(pool, cache);
+        give_one(pool, object);
+        return;
+    }
+    if (LOAD(cache->top) == bottom_of(loaded) + pool->cache_size) {
+        spill(pool, cache);
+    }
+    void **const top = LOAD(cache->top);
+    *top = object;
+    STORE(cache->top, top + 1);
+}
+
+void pool_shared_free(tarn_pool *pool, void *object)
+{
+    pool_cache *const cache = find_cache(pool);
+    if (base_likely(cache != NULL)) {
+        void **const top = LOAD(cache->top);
+        if (base_likely(top < LOAD(cache->limit))) {
+            *top = object;
+            STORE(cache->top, top + 1);
+            return;
+        }
+    }
+    free_slow(pool, cache, object);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * All caches at once.
+ */
+void pool_shared_flush(tarn_pool *pool)
+{
+    pool_cache *const cache = find_cache(pool);
+    if (cache != NULL) {
+        heap_lock_take(&pool->lock);
+        cache_empty(cache);
+        heap_lock_release(&pool->lock);
+    }
+}
+
+/* The magazines of the depot that are empty, and the caches of the list; the pool's lock is held. */
+static void give_back(tarn_pool *pool, pool_cache *caches)
+{
+    heap_lock_take(&pool->depot_lock);
+    pool_magazine *empty = pool->empty;
+    pool->empty = NULL;
+    heap_lock_release(&pool->depot_lock);
+    for (pool_magazine *magazine; (magazine = pop(&empty)) != NULL;) {
+        pool_books_give(pool, magazine, magazine_bytes(pool));
+    }
+    pool->depot_made = 0;
+    while (caches != NULL) {
+        pool_cache *const cache = caches;
+        caches = cache->next;
+        cache_free(pool, cache);
+        __atomic_store_n(&pool->cache_count, pool->cache_count - 1, __ATOMIC_RELAXED);
+    }
+}
+
+void pool_shared_trim(tarn_pool *pool)
+{
+    pool_shared_flush(pool);
+    pool_cache *caches = NULL;
+    if (!pool->options.preallocate) {
+        pool_cache *const own = find_cache(pool);
+        heap_lock_take(&registry);
+        if (own != NULL) {
+            detach(&thread_self, own);
+            pool->leaving--;
+            list_add(&pool->idle, own);
+        }
+        caches = pool->idle;
+        pool->idle = NULL;
+        heap_lock_release(&registry);
+    }
+    heap_lock_take(&pool->lock);
+    depot_empty(pool);
+    if (!pool->options.preallocate) {
+        give_back(pool, caches);
+    }
+    heap_lock_release(&pool->lock);
+}
+
+void pool_shared_flush_all(tarn_pool *pool)
+{
+    heap_lock_take(&pool->lock);
+    for (pool_cache *cache = pool->caches; cache != NULL; cache = cache->next) {
+        cache_empty(cache);
+    }
+    depot_empty(pool);
+    heap_lock_release(&pool->lock);
+}
+
+void pool_shared_forget(tarn_pool *pool)
+{
+    for (pool_cache *cache = pool->caches; cache != NULL; cache = cache->next) {
+        load(cache, LOAD(cache->loaded), 0);
+        STORE(cache->previous_count, 0);
+    }
+    for (pool_magazine *magazine; (magazine = pop(&pool->full)) != NULL;) {
+        push(&pool->empty, magazine);
+    }
+    pool->full_count = 0;
+}
+
+size_t pool_shared_count(tarn_pool *pool)
+{
+    size_t sum = 0;
+    heap_lock_take(&registry);
+    for (const pool_cache *cache = pool->caches; cache != NULL; cache = cache->next) {
+        /* While its owner exchanges magazines, the two may not belong together. */
+        const uintptr_t bytes =
+            (uintptr_t)LOAD(cache->top) - (uintptr_t)bottom_of(LOAD(cache->loaded));
+        const size_t count = bytes / sizeof(void *);
+        sum += (count <= pool->cache_size ? count : 0) + LOAD(cache->previous_count);
+    }
+    heap_lock_release(&registry);
+    heap_lock_take(&pool->depot_lock);
+    sum += pool->full_count * pool->cache_size;
+    heap_lock_release(&pool->depot_lock);
+    return sum;
+}
+
+/* Calls `call` for each stretch of objects in caches and the depot, until it returns false. */
+static bool each_stretch(tarn_pool *pool, bool (*call)(tarn_pool *, void *const *, size_t, void *),
+                         void *context)
+{
+    for (pool_cache *cache = pool->caches; cache != NULL; cache = cache->next) {
+        void **const bottom = bottom_of(LOAD(cache->loaded));
+        if (!call(pool, bottom, (size_t)(LOAD(cache->top) - bottom), context) ||
+            !call(pool, bottom_of(cache->previous), LOAD(cache->previous_count), context)) {
+            return false;
+        }
+    }
+    for (pool_magazine *full = pool->full; full != NULL; full = full->next) {
+        if (!call(pool, bottom_of(full), pool->cache_size, context)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+typedef struct marking {
+    bool set;
+    size_t stretches; /* marked, or left to clear */
+} marking;
+
+static bool mark(tarn_pool *pool, void *const *objects, size_t count, void *context)
+{
+    marking *const state = context;
+    size_t done = 0;
+    size_t undone = 0;
+    if (!state->set && state->stretches-- == 0) {
+        return false;
+    }
+    const bool good = pool_chunks_mark(pool, objects, count, state->set, &done);
+    if (!good && state->set) {
+        (void)pool_chunks_mark(pool, objects, done, false, &undone);
+    }
+    state->stretches += good && state->set;
+    return good;
+}
+
+bool pool_shared_check(tarn_pool *pool)
+{
+    marking marks = {.set = true};
+    const bool good = each_stretch(pool, mark, &marks);
+    marks.set = false;
+    (void)each_stretch(pool, mark, &marks);
+    return good;
+}
