@@ -136,6 +136,7 @@ typedef struct tarn_pool {
                                 * above, by the lock of the numbers */
     uint32_t is_hungry;        /* exhausted: caches are to give back what they have */
     bool has_number;
+    bool is_watched; /* by Valgrind or AddressSanitizer */
 
     struct pool_chunk *chunks; /* all of them, newest first */
     struct pool_chunk *roomy;  /* those with free or untouched objects; the first one serves */

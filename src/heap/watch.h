@@ -108,7 +108,8 @@ static inline bool heap_watch_is_on(void)
     is_on = __asan_poison_memory_region != NULL;
 #endif
 #if HEAP_WATCH_VALGRIND
-    is_on = is_on || RUNNING_ON_VALGRIND != 0;
+    /* Valgrind's other tools, which do not look at who touches what, answer 0. */
+    is_on = is_on || VALGRIND_MAKE_MEM_DEFINED(&is_on, sizeof is_on) != 0;
 #endif
     return is_on;
 #endif

@@ -265,7 +265,7 @@ static pool_chunk *add_chunk(tarn_pool *pool, size_t count)
                      (uint64_t *)(void *)((unsigned char *)chunk +
                                           base_align_up(sizeof *chunk, sizeof(uint64_t))),
                      count);
-    if (heap_watch_is_on()) {
+    if (pool->is_watched) {
         heap_watch_hide(chunk->first, chunk->span);
     }
     chunk->next = pool->chunks;
@@ -305,7 +305,7 @@ static void remove_chunk(tarn_pool *pool, pool_chunk *chunk)
         chunk->next->previous = chunk->previous;
     }
     pool->slots -= chunk->count;
-    if (heap_watch_is_on()) {
+    if (pool->is_watched) {
         heap_watch_show(chunk->first, chunk->span);
     }
     if (pool->options.destruct != NULL) {
@@ -457,7 +457,7 @@ static size_t take_untouched(tarn_pool *pool, pool_chunk *chunk, void **out, ptr
     for (; done < count; done++) {
         unsigned char *slot = slot_at(pool, chunk, chunk->touched + done);
         if (pool->options.construct != NULL) {
-            if (pool->mode == POOL_DIRECT && heap_watch_is_on()) {
+            if (pool->mode == POOL_DIRECT && pool->is_watched) {
                 heap_watch_give(slot, pool->options.size);
             }
             if (!pool->options.construct(pool->options.context, slot)) {
@@ -515,7 +515,7 @@ void *pool_take_one(tarn_pool *pool, bool *was_used)
         }
         base_bitmap_clear(&chunk->map, bit);
         chunk->free--;
-        chunk->rover = heap_watch_is_on() ? bit + 1 : 0;
+        chunk->rover = pool->is_watched ? bit + 1 : 0;
         object = slot_at(pool, chunk, bit);
     } else if (take_untouched(pool, chunk, &object, 1, 1) == 0) {
         return NULL;
@@ -528,30 +528,53 @@ void *pool_take_one(tarn_pool *pool, bool *was_used)
     return object;
 }
 
+/* `hint` is a chunk that it may well be in, or NULL when there is none at all. */
+static inline pool_place find_live(const tarn_pool *pool, const void *object, pool_chunk *hint)
+{
+    TARN_CHECK(hint != NULL, "not an object of this pool", pool->heap.name, object);
+    const pool_place place = find_near(pool, object, hint);
+    TARN_CHECK(place.chunk != NULL, "not an object of this pool", pool->heap.name, object);
+    TARN_CHECK(place.is_start, "not the start of an object of this pool", pool->heap.name, object);
+    TARN_CHECK(!base_bitmap_test(&place.chunk->map, place.index), "double free", pool->heap.name,
+               object);
+    return place;
+}
+
+/* True if the chunk went back upstream. */
+static inline bool give_at(tarn_pool *pool, pool_place place)
+{
+    pool_chunk *const chunk = place.chunk;
+    base_bitmap_set(&chunk->map, place.index);
+    if (base_unlikely(!is_roomy(chunk))) {
+        add_roomy(pool, chunk);
+    }
+    chunk->free++;
+    pool->taken--;
+    if (base_unlikely(is_empty(chunk)) && may_go(pool, chunk)) {
+        remove_chunk(pool, chunk);
+        pool->since = 0;
+        return true;
+    }
+    return false;
+}
+
+pool_place pool_find_live(tarn_pool *pool, const void *object)
+{
+    return find_live(pool, object, pool->chunks);
+}
+
+void pool_give_one(tarn_pool *pool, pool_place place)
+{
+    (void)give_at(pool, place);
+    note_moved(pool, 1);
+}
+
 void pool_give(tarn_pool *pool, void *const *objects, size_t count)
 {
     pool_chunk *chunk = pool->chunks;
     for (size_t i = 0; i < count; i++) {
-        void *const object = objects[i];
-        TARN_CHECK(chunk != NULL, "not an object of this pool", pool->heap.name, object);
-        const pool_place place = find_near(pool, object, chunk);
-        TARN_CHECK(place.chunk != NULL, "not an object of this pool", pool->heap.name, object);
-        chunk = place.chunk;
-        TARN_CHECK(place.is_start, "not the start of an object of this pool", pool->heap.name,
-                   object);
-        TARN_CHECK(!base_bitmap_test(&chunk->map, place.index), "double free", pool->heap.name,
-                   object);
-        base_bitmap_set(&chunk->map, place.index);
-        if (!is_roomy(chunk)) {
-            add_roomy(pool, chunk);
-        }
-        chunk->free++;
-        pool->taken--;
-        if (is_empty(chunk) && may_go(pool, chunk)) {
-            remove_chunk(pool, chunk);
-            pool->since = 0;
-            chunk = pool->chunks;
-        }
+        const pool_place place = find_live(pool, objects[i], chunk);
+        chunk = give_at(pool, place) ? pool->chunks : place.chunk;
     }
     note_moved(pool, count);
 }
@@ -573,7 +596,7 @@ void pool_chunks_reset(tarn_pool *pool)
                 chunk->free++;
             }
         }
-        if (heap_watch_is_on()) {
+        if (pool->is_watched) {
             heap_watch_hide(chunk->first, chunk->span);
         }
     }

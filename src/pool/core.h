@@ -58,6 +58,12 @@ size_t pool_take(tarn_pool *pool, void **out, ptrdiff_t step, size_t count);
 /* Takes the objects back; what is no object, or is there already, is fatal. */
 void pool_give(tarn_pool *pool, void *const *objects, size_t count);
 
+/* Where a live object is; what is none is fatal. */
+pool_place pool_find_live(tarn_pool *pool, const void *object);
+
+/* Takes the object at that place back. */
+void pool_give_one(tarn_pool *pool, pool_place place);
+
 /* One object, for pools that see each call; in a watched pool, the one that was given back longest ago or so.
  * `was_used` tells whether it has had an owner before. */
 void *pool_take_one(tarn_pool *pool, bool *was_used);

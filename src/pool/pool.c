@@ -172,7 +172,7 @@ static void *direct_alloc(tarn_pool *pool)
         return NULL;
     }
     const size_t size = pool->options.size;
-    if (heap_watch_is_on()) {
+    if (pool->is_watched) {
         heap_watch_show(object, size);
     }
     if (pool->options.poison && was_used) {
@@ -180,7 +180,7 @@ static void *direct_alloc(tarn_pool *pool)
     }
     if (pool->options.zero) {
         memset(object, 0, size);
-    } else if (heap_watch_is_on() && !is_constructed(pool)) {
+    } else if (pool->is_watched && !is_constructed(pool)) {
         heap_watch_give(object, size);
     }
     return object;
@@ -190,18 +190,15 @@ static void direct_free(tarn_pool *pool, void *object)
 {
     const size_t size = pool->options.size;
     enter(pool);
-    const pool_place place = pool_find(pool, object);
-    if (place.chunk != NULL && place.is_start &&
-        !base_bitmap_test(&place.chunk->map, place.index)) {
-        if (pool->options.poison) {
-            memset(object, POISON, size);
-        }
-        if (heap_watch_is_on()) {
-            heap_watch_take(object, size);
-        }
+    const pool_place place = pool_find_live(pool, object);
+    if (pool->options.poison) {
+        memset(object, POISON, size);
     }
-    pool_give(pool, &object, 1);
+    if (pool->is_watched) {
+        heap_watch_take(object, size);
+    }
     heap_books_take(&pool->books, size);
+    pool_give_one(pool, place);
     leave(pool);
 }
 
@@ -261,11 +258,9 @@ static void unpooled_free_all(tarn_pool *pool)
 /* ------------------------------------------------------------------------------------------------
  * What the inline functions leave over.
  */
-void *tarn_pool_alloc_slow(tarn_pool *pool)
+__attribute__((noinline)) static void *other_alloc(tarn_pool *pool)
 {
     switch (pool->mode) {
-    case POOL_SHARED:
-        return pool_shared_alloc(pool);
     case POOL_CACHED:
         return cached_alloc(pool);
     case POOL_DIRECT:
@@ -275,15 +270,9 @@ void *tarn_pool_alloc_slow(tarn_pool *pool)
     }
 }
 
-void tarn_pool_free_slow(tarn_pool *pool, void *object)
+__attribute__((noinline)) static void other_free(tarn_pool *pool, void *object)
 {
-    if (object == NULL) {
-        return;
-    }
     switch (pool->mode) {
-    case POOL_SHARED:
-        pool_shared_free(pool, object);
-        break;
     case POOL_CACHED:
         cached_free(pool, object);
         break;
@@ -293,6 +282,24 @@ void tarn_pool_free_slow(tarn_pool *pool, void *object)
     default:
         unpooled_free(pool, object);
         break;
+    }
+}
+
+/* For shared pools these are the fast path: nothing here that would need a stack frame. */
+void *tarn_pool_alloc_slow(tarn_pool *pool)
+{
+    return base_likely(pool->mode == POOL_SHARED) ? pool_shared_alloc(pool) : other_alloc(pool);
+}
+
+void tarn_pool_free_slow(tarn_pool *pool, void *object)
+{
+    if (object == NULL) {
+        return;
+    }
+    if (base_likely(pool->mode == POOL_SHARED)) {
+        pool_shared_free(pool, object);
+    } else {
+        other_free(pool, object);
     }
 }
 
@@ -619,7 +626,7 @@ static tarn_status lay_out(tarn_pool *pool)
     }
     pool->alignment =
         options->alignment != 0 ? options->alignment : natural_alignment(options->size);
-    if ((heap_watch_is_on() && !base_checked_add(slot_size, RED_ZONE, &slot_size)) ||
+    if ((pool->is_watched && !base_checked_add(slot_size, RED_ZONE, &slot_size)) ||
         !base_checked_align_up(slot_size, pool->alignment, &pool->slot_size)) {
         return TARN_TOO_LARGE;
     }
@@ -675,7 +682,7 @@ static uint32_t mode_for(const tarn_pool *pool)
         return POOL_UNPOOLED;
     }
     if (options->checks || options->history || options->zero || options->poison || TARN_HARDENED ||
-        heap_watch_is_on()) {
+        pool->is_watched) {
         return POOL_DIRECT;
     }
     if (options->threads != TARN_SHARED) {
@@ -718,6 +725,7 @@ tarn_status tarn_pool_init(tarn_pool *pool, const tarn_pool_options *options)
     pool->top = NOTHING;
     pool->limit = NOTHING;
     pool->since = SIZE_MAX;
+    pool->is_watched = heap_watch_is_on();
     heap_lock_init(&pool->lock);
     heap_lock_init(&pool->depot_lock);
     if ((options->preallocate && options->max_objects == 0) ||

@@ -525,9 +525,15 @@ static bool fetch(tarn_pool *pool, pool_cache *cache)
     return count > 0;
 }
 
-/* The loaded magazine is empty: another one, or NULL. */
-static void *refill(tarn_pool *pool, pool_cache *cache)
+/* What is not the common way of an alloc. */
+__attribute__((noinline)) static void *alloc_slow(tarn_pool *pool, pool_cache *cache)
 {
+    if (cache == NULL) {
+        cache = make_cache(pool);
+        if (cache == NULL) {
+            return take_one(pool);
+        }
+    }
     if (LOAD(cache->previous_count) > 0) {
         swap(cache);
     } else {
@@ -546,20 +552,16 @@ static void *refill(tarn_pool *pool, pool_cache *cache)
 
 void *pool_shared_alloc(tarn_pool *pool)
 {
-    pool_cache *cache = find_cache(pool);
-    if (base_unlikely(cache == NULL)) {
-        cache = make_cache(pool);
-        if (cache == NULL) {
-            return take_one(pool);
+    pool_cache *const cache = find_cache(pool);
+    if (base_likely(cache != NULL)) {
+        void **const top = LOAD(cache->top);
+        void *const object = top[-1];
+        if (base_likely(object != NULL)) {
+            STORE(cache->top, top - 1);
+            return object;
         }
     }
-    void **const top = LOAD(cache->top);
-    void *const object = top[-1];
-    if (base_likely(object != NULL)) {
-        STORE(cache->top, top - 1);
-        return object;
-    }
-    return refill(pool, cache);
+    return alloc_slow(pool, cache);
 }
 
 /* Somebody found the pool exhausted: all that this thread keeps is for everybody. */
@@ -595,7 +597,7 @@ static void spill(tarn_pool *pool, pool_cache *cache)
 }
 
 /* What is not the common way of a free. */
-static void free_slow(tarn_pool *pool, pool_cache *cache, void *object)
+__attribute__((noinline)) static void free_slow(tarn_pool *pool, pool_cache *cache, void *object)
 {
     if (cache == NULL) {
         cache = make_cache(pool);
