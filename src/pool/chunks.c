@@ -166,7 +166,8 @@ static size_t slot_of(const tarn_pool *pool, size_t offset)
 }
 
 /* `hint` is a chunk that it may well be in. */
-static pool_place find_near(const tarn_pool *pool, const void *pointer, pool_chunk *hint)
+__attribute__((always_inline)) static inline pool_place
+find_near(const tarn_pool *pool, const void *pointer, pool_chunk *hint)
 {
     size_t offset = (uintptr_t)pointer - (uintptr_t)hint->first;
     if (base_unlikely(offset >= hint->span)) {
@@ -529,7 +530,8 @@ void *pool_take_one(tarn_pool *pool, bool *was_used)
 }
 
 /* `hint` is a chunk that it may well be in, or NULL when there is none at all. */
-static inline pool_place find_live(const tarn_pool *pool, const void *object, pool_chunk *hint)
+__attribute__((always_inline)) static inline pool_place
+find_live(const tarn_pool *pool, const void *object, pool_chunk *hint)
 {
     TARN_CHECK(hint != NULL, "not an object of this pool", pool->heap.name, object);
     const pool_place place = find_near(pool, object, hint);
@@ -541,7 +543,7 @@ static inline pool_place find_live(const tarn_pool *pool, const void *object, po
 }
 
 /* True if the chunk went back upstream. */
-static inline bool give_at(tarn_pool *pool, pool_place place)
+__attribute__((always_inline)) static inline bool give_at(tarn_pool *pool, pool_place place)
 {
     pool_chunk *const chunk = place.chunk;
     base_bitmap_set(&chunk->map, place.index);

@@ -41,6 +41,10 @@ x86_64 | i386)
     fi
     if [ "$machine" = i386 ]; then
         cc="$cc -m32"
+        # Not every 64-bit kernel runs programs of 32 bits.
+        if [ "$(uname -m)" = x86_64 ]; then
+            emulator=qemu-i386
+        fi
     else
         cc="$cc -m64"
     fi
