@@ -25,6 +25,8 @@ if(TARN_HARDENED)
     target_compile_options(
         tarn_flags INTERFACE -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
                              -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -ftrivial-auto-var-init=zero)
+    # Fixed-size pools look at each free.
+    target_compile_definitions(tarn_flags INTERFACE TARN_HARDENED=1)
     target_link_options(tarn_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
 else()
     # Each entry point is a handful of instructions, and endbr64 would be one more of them in every function;

@@ -106,6 +106,8 @@ void pool_shared_deinit(tarn_pool *pool);
 
 void *pool_shared_alloc(tarn_pool *pool);
 void pool_shared_free(tarn_pool *pool, void *object);
+size_t pool_shared_alloc_bulk(tarn_pool *pool, void **objects, size_t count);
+void pool_shared_free_bulk(tarn_pool *pool, void *const *objects, size_t count);
 
 /* What the calling thread's cache has goes to the chunks; what all caches and the depot have. */
 void pool_shared_flush(tarn_pool *pool);

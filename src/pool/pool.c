@@ -315,6 +315,9 @@ void *tarn_pool_alloc_zeroed(tarn_pool *pool)
 size_t tarn_pool_alloc_bulk(tarn_pool *pool, void **objects, size_t count)
 {
     size_t done = 0;
+    if (pool->mode == POOL_SHARED) {
+        return pool_shared_alloc_bulk(pool, objects, count);
+    }
     if (pool->mode == POOL_CACHED) {
         const size_t cached = cached_count(pool);
         for (; done < count && done < cached; done++) {
@@ -340,6 +343,10 @@ size_t tarn_pool_alloc_bulk(tarn_pool *pool, void **objects, size_t count)
 
 void tarn_pool_free_bulk(tarn_pool *pool, void *const *objects, size_t count)
 {
+    if (pool->mode == POOL_SHARED) {
+        pool_shared_free_bulk(pool, objects, count);
+        return;
+    }
     if (pool->mode == POOL_CACHED && count > pool->cache_size / 2) {
         /* The newest stay at hand. */
         const size_t direct = count - pool->cache_size / 2;

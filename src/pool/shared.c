@@ -636,6 +636,48 @@ void pool_shared_free(tarn_pool *pool, void *object)
     free_slow(pool, cache, object);
 }
 
+size_t pool_shared_alloc_bulk(tarn_pool *pool, void **objects, size_t count)
+{
+    size_t done = 0;
+    while (done < count) {
+        pool_cache *const cache = find_cache(pool);
+        if (cache != NULL) {
+            void **top = LOAD(cache->top);
+            while (done < count && top[-1] != NULL) {
+                objects[done++] = *--top;
+            }
+            STORE(cache->top, top);
+        }
+        if (done < count) {
+            void *const object = alloc_slow(pool, cache);
+            if (object == NULL) {
+                break;
+            }
+            objects[done++] = object;
+        }
+    }
+    return done;
+}
+
+void pool_shared_free_bulk(tarn_pool *pool, void *const *objects, size_t count)
+{
+    size_t done = 0;
+    while (done < count) {
+        pool_cache *const cache = find_cache(pool);
+        if (cache != NULL) {
+            void **top = LOAD(cache->top);
+            void **const limit = LOAD(cache->limit);
+            while (done < count && top < limit) {
+                *top++ = objects[done++];
+            }
+            STORE(cache->top, top);
+        }
+        if (done < count) {
+            free_slow(pool, cache, objects[done++]);
+        }
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------
  * All caches at once.
  */
