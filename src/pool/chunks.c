@@ -28,7 +28,8 @@ enum {
     WINDOW = 16, /* times the slots of the pool: objects moved until it forgets what it needed */
     WANTED =
         8, /* times the slots: a chunk wanted again so soon after one went back was given back too early */
-    BATCH_CONSTRUCTED = 16
+    BATCH_CONSTRUCTED = 16,
+    CACHE_LINE = 64 /* bytes */
 };
 
 /* ------------------------------------------------------------------------------------------------
@@ -224,11 +225,20 @@ static void remove_roomy(tarn_pool *pool, pool_chunk *chunk)
 /* ------------------------------------------------------------------------------------------------
  * Chunks come and go.
  */
+/* Slots that fit into cache lines, or that lines fit into, do not straddle them needlessly. */
+static size_t chunk_alignment(const tarn_pool *pool)
+{
+    size_t line = pool->slot_size & (~pool->slot_size + 1);
+    line = line < CACHE_LINE ? line : CACHE_LINE;
+    line = line > 16 ? line : 16;
+    return pool->alignment > line ? pool->alignment : line;
+}
+
 static size_t books_size(const tarn_pool *pool, size_t count)
 {
     const size_t size = base_align_up(sizeof(pool_chunk), sizeof(uint64_t)) +
                         base_bitmap_words(count) * sizeof(uint64_t);
-    return base_align_up(size, pool->alignment);
+    return base_align_up(size, chunk_alignment(pool));
 }
 
 size_t pool_chunk_size(const tarn_pool *pool, size_t count)
@@ -251,8 +261,7 @@ static pool_chunk *add_chunk(tarn_pool *pool, size_t count)
     if (size == 0 || !cells_prepare(pool, count * pool->slot_size)) {
         return NULL;
     }
-    const size_t alignment = pool->alignment < 16 ? 16 : pool->alignment;
-    pool_chunk *chunk = tarn_heap_alloc(pool->options.upstream, size, alignment);
+    pool_chunk *chunk = tarn_heap_alloc(pool->options.upstream, size, chunk_alignment(pool));
     if (chunk == NULL) {
         return NULL;
     }
