@@ -397,21 +397,26 @@ void pool_chunks_trim(tarn_pool *pool, bool all)
     }
 }
 
-/* Objects have moved between chunks and caches: the clock of what the pool remembers. */
-static void note_moved(tarn_pool *pool, size_t count)
+/* The window ends: what the pool needed before it is forgotten. */
+__attribute__((noinline)) static void end_window(tarn_pool *pool)
 {
-    pool->since = pool->since > SIZE_MAX - count ? SIZE_MAX : pool->since + count;
-    if (pool->keep == 0) {
-        return;
-    }
-    if (pool->window > count) {
-        pool->window -= count;
-        return;
-    }
     pool->keep = pool->high < pool->keep ? pool->high : pool->keep;
     pool->high = pool->taken;
     pool->window = pool->slots <= SIZE_MAX / WINDOW ? pool->slots * WINDOW : SIZE_MAX;
     pool_chunks_trim(pool, false);
+}
+
+/* Objects have moved between chunks and caches: the clock of what the pool remembers. */
+static inline void note_moved(tarn_pool *pool, size_t count)
+{
+    pool->since = pool->since > SIZE_MAX - count ? SIZE_MAX : pool->since + count;
+    if (pool->keep != 0) {
+        if (pool->window <= count) {
+            end_window(pool);
+        } else {
+            pool->window -= count;
+        }
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -509,6 +514,26 @@ size_t pool_take(tarn_pool *pool, void **out, ptrdiff_t step, size_t count)
     return taken;
 }
 
+/* One of those whose bits are set. */
+static size_t take_bit(const tarn_pool *pool, pool_chunk *chunk)
+{
+    size_t bit;
+    if (base_unlikely(pool->is_watched)) {
+        /* Going round makes it long until an object is reused, and misuse shows. */
+        bit = base_bitmap_next(&chunk->map, chunk->rover, SIZE_MAX);
+        if (bit == SIZE_MAX) {
+            bit = base_bitmap_next(&chunk->map, 0, SIZE_MAX);
+        }
+        chunk->rover = bit + 1;
+    } else {
+        const size_t word = base_bitmap_first_word(&chunk->map);
+        bit = word * 64 + base_ctz(chunk->map.levels[0][word]);
+    }
+    base_bitmap_clear(&chunk->map, bit);
+    chunk->free--;
+    return bit;
+}
+
 void *pool_take_one(tarn_pool *pool, bool *was_used)
 {
     pool_chunk *chunk = pool->roomy != NULL ? pool->roomy : grow(pool, 1);
@@ -518,15 +543,7 @@ void *pool_take_one(tarn_pool *pool, bool *was_used)
     }
     *was_used = chunk->free > 0;
     if (chunk->free > 0) {
-        /* Going round makes it long until an object is reused, and misuse shows. */
-        size_t bit = base_bitmap_next(&chunk->map, chunk->rover, SIZE_MAX);
-        if (bit == SIZE_MAX) {
-            bit = base_bitmap_next(&chunk->map, 0, SIZE_MAX);
-        }
-        base_bitmap_clear(&chunk->map, bit);
-        chunk->free--;
-        chunk->rover = pool->is_watched ? bit + 1 : 0;
-        object = slot_at(pool, chunk, bit);
+        object = slot_at(pool, chunk, take_bit(pool, chunk));
     } else if (take_untouched(pool, chunk, &object, 1, 1) == 0) {
         return NULL;
     }
