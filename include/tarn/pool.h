@@ -82,8 +82,8 @@ typedef struct tarn_pool_options {
      * work under the pool's lock. 0: 16. */
     size_t thread_caches;
 
-    /* Any of these makes each call go the long way, a few times as long, without a cache:
-     * objects are reused in the order of addresses, not the newest first. */
+    /* Any of these makes each call go a longer way, out of line, which looks up where the object is; in
+     * a shared pool under its lock and without caches. */
     bool checks;  /* find double frees and foreign pointers at once; in a hardened build always */
     bool history; /* keep allocs, frees and the peak of live objects exactly */
     bool zero;    /* objects are zeroed when they are handed out */
@@ -100,6 +100,13 @@ typedef struct tarn_pool_options {
     void *context;
 } tarn_pool_options;
 
+/* A stack of free objects: top[-1] is taken next, NULL when there is none; top == limit when it is full.
+ * Private. */
+typedef struct tarn_pool_stack {
+    void **top;
+    void **limit;
+} tarn_pool_stack;
+
 struct pool_chunk;
 struct pool_cache;
 struct pool_magazine;
@@ -110,10 +117,9 @@ struct pool_unpooled;
  * copied or moved while in use. */
 typedef struct tarn_pool {
     tarn_heap heap; /* the pool as a heap, for blocks of up to the object's size and alignment */
-    /* The cache: top[-1] is handed out next, NULL when there is none; top == limit when it is full.
-     * Both ways are shut for ever in pools that are shared or see each call. */
-    void **top;
-    void **limit;
+    /* The cache, for the inline functions. Both ways are shut for ever in pools that are shared or see
+     * each call. */
+    tarn_pool_stack open;
     uint32_t id;               /* of a shared pool: where threads find their caches of it */
     uint32_t mode;             /* which way the calls go that the cache does not serve */
     size_t slot_size;          /* bytes from one object to the next */
@@ -144,8 +150,9 @@ typedef struct tarn_pool {
     struct pool_cell *cells; /* hash table from addresses to chunks */
     size_t cell_count;       /* entries of the table, a power of two */
     size_t cells_used;
-    uint32_t cell_shift; /* a cell has 2^cell_shift bytes, at most those of any chunk */
-    void **cache;        /* memory of the cache */
+    uint32_t cell_shift;    /* a cell has 2^cell_shift bytes, at most those of any chunk */
+    tarn_pool_stack hidden; /* the cache of pools that see each call */
+    void **cache;           /* memory of the cache */
     struct pool_unpooled *unpooled;
 
     size_t slots;      /* objects that the chunks have room for */
@@ -187,10 +194,10 @@ TARN_API void tarn_pool_free_slow(tarn_pool *pool, void *object);
  * nothing has changed. */
 static inline void *tarn_pool_alloc(tarn_pool *pool)
 {
-    void **const top = pool->top;
+    void **const top = pool->open.top;
     void *const object = top[-1];
     if (object != NULL) {
-        pool->top = top - 1;
+        pool->open.top = top - 1;
         return object;
     }
     return tarn_pool_alloc_slow(pool);
@@ -199,10 +206,10 @@ static inline void *tarn_pool_alloc(tarn_pool *pool)
 /* Gives `object` back; ignores NULL. */
 static inline void tarn_pool_free(tarn_pool *pool, void *object)
 {
-    void **const top = pool->top;
-    if (top != pool->limit && object != NULL) {
+    void **const top = pool->open.top;
+    if (top != pool->open.limit && object != NULL) {
         *top = object;
-        pool->top = top + 1;
+        pool->open.top = top + 1;
         return;
     }
     tarn_pool_free_slow(pool, object);

@@ -28,7 +28,7 @@ enum {
     WINDOW = 16, /* times the slots of the pool: objects moved until it forgets what it needed */
     WANTED =
         8, /* times the slots: a chunk wanted again so soon after one went back was given back too early */
-    BATCH_CONSTRUCTED = 16,
+    BATCH_WRITTEN = 16,
     CACHE_LINE = 64 /* bytes */
 };
 
@@ -234,10 +234,16 @@ static size_t chunk_alignment(const tarn_pool *pool)
     return pool->alignment > line ? pool->alignment : line;
 }
 
+static size_t live_words(const tarn_pool *pool, size_t count)
+{
+    return pool->mode == POOL_CHECKED ? base_bitmap_words_for(count) : 0;
+}
+
 static size_t books_size(const tarn_pool *pool, size_t count)
 {
-    const size_t size = base_align_up(sizeof(pool_chunk), sizeof(uint64_t)) +
-                        base_bitmap_words(count) * sizeof(uint64_t);
+    const size_t words = base_bitmap_words(count) + live_words(pool, count);
+    const size_t size =
+        base_align_up(sizeof(pool_chunk), sizeof(uint64_t)) + words * sizeof(uint64_t);
     return base_align_up(size, chunk_alignment(pool));
 }
 
@@ -271,10 +277,10 @@ static pool_chunk *add_chunk(tarn_pool *pool, size_t count)
     }
     *chunk = (pool_chunk){.size = size, .span = count * pool->slot_size, .count = count};
     chunk->first = (unsigned char *)chunk + books_size(pool, count);
-    base_bitmap_init(&chunk->map,
-                     (uint64_t *)(void *)((unsigned char *)chunk +
-                                          base_align_up(sizeof *chunk, sizeof(uint64_t))),
-                     count);
+    uint64_t *const words = (uint64_t *)(void *)((unsigned char *)chunk +
+                                                 base_align_up(sizeof *chunk, sizeof(uint64_t)));
+    base_bitmap_init(&chunk->map, words, count);
+    chunk->live = live_words(pool, count) != 0 ? words + base_bitmap_words(count) : NULL;
     if (pool->is_watched) {
         heap_watch_hide(chunk->first, chunk->span);
     }
@@ -465,24 +471,33 @@ static size_t take_untouched(tarn_pool *pool, pool_chunk *chunk, void **out, ptr
 {
     const size_t left = chunk->count - chunk->touched;
     count = count < left ? count : left;
-    if (pool->options.construct != NULL && count > BATCH_CONSTRUCTED) {
-        count = BATCH_CONSTRUCTED;
+    /* What is written to is touched ahead of its use: not too far. */
+    if ((pool->options.construct != NULL || pool->options.poison) && count > BATCH_WRITTEN) {
+        count = BATCH_WRITTEN;
     }
     size_t done = 0;
     for (; done < count; done++) {
         unsigned char *slot = slot_at(pool, chunk, chunk->touched + done);
-        if (pool->options.construct != NULL) {
-            if (pool->mode == POOL_DIRECT && pool->is_watched) {
-                heap_watch_give(slot, pool->options.size);
-            }
-            if (!pool->options.construct(pool->options.context, slot)) {
-                break;
-            }
+        if (pool->is_watched) {
+            heap_watch_give(slot, pool->options.size);
+        }
+        if (pool->options.poison) {
+            memset(slot, POOL_POISON, pool->options.size);
+        }
+        if (pool->options.construct != NULL &&
+            !pool->options.construct(pool->options.context, slot)) {
+            break;
         }
         *out = slot;
         out += step;
     }
     base_bitmap_open(&chunk->map, chunk->touched + done);
+    if (chunk->live != NULL) {
+        for (size_t word = base_bitmap_words_for(chunk->touched);
+             word < base_bitmap_words_for(chunk->touched + done); word++) {
+            chunk->live[word] = 0;
+        }
+    }
     chunk->touched += done;
     return done;
 }
@@ -534,14 +549,13 @@ static size_t take_bit(const tarn_pool *pool, pool_chunk *chunk)
     return bit;
 }
 
-void *pool_take_one(tarn_pool *pool, bool *was_used)
+void *pool_take_one(tarn_pool *pool)
 {
     pool_chunk *chunk = pool->roomy != NULL ? pool->roomy : grow(pool, 1);
     void *object = NULL;
     if (chunk == NULL) {
         return NULL;
     }
-    *was_used = chunk->free > 0;
     if (chunk->free > 0) {
         object = slot_at(pool, chunk, take_bit(pool, chunk));
     } else if (take_untouched(pool, chunk, &object, 1, 1) == 0) {
@@ -597,6 +611,21 @@ void pool_give_one(tarn_pool *pool, pool_place place)
     note_moved(pool, 1);
 }
 
+void pool_note_live(tarn_pool *pool, const void *object)
+{
+    const pool_place place = find_near(pool, object, pool->chunks);
+    place.chunk->live[place.index / 64] |= UINT64_C(1) << place.index % 64;
+}
+
+void pool_note_free(tarn_pool *pool, const void *object)
+{
+    const pool_place place = find_live(pool, object, pool->chunks);
+    uint64_t *const word = &place.chunk->live[place.index / 64];
+    const uint64_t bit = UINT64_C(1) << place.index % 64;
+    TARN_CHECK((*word & bit) != 0, "double free", pool->heap.name, object);
+    *word &= ~bit;
+}
+
 void pool_give(tarn_pool *pool, void *const *objects, size_t count)
 {
     pool_chunk *chunk = pool->chunks;
@@ -617,6 +646,10 @@ void pool_chunks_reset(tarn_pool *pool)
             base_bitmap_close(&chunk->map);
             chunk->touched = 0;
             chunk->free = 0;
+        }
+        for (size_t word = 0; chunk->live != NULL && word < base_bitmap_words_for(chunk->touched);
+             word++) {
+            chunk->live[word] = 0;
         }
         for (size_t index = 0; chunk->free < chunk->touched; index++) {
             if (!base_bitmap_test(&chunk->map, index)) {
@@ -690,6 +723,13 @@ static bool check_chunk(tarn_pool *pool, const pool_chunk *chunk, char *fault, s
     if (set != chunk->free) {
         return heap_fault(fault, fault_size, "chunk %p has %zu free objects but %zu bits are set",
                           (const void *)chunk, chunk->free, set);
+    }
+    for (size_t word = 0; chunk->live != NULL && word < base_bitmap_words_for(chunk->touched);
+         word++) {
+        if ((chunk->live[word] & chunk->map.levels[0][word]) != 0) {
+            return heap_fault(fault, fault_size, "chunk %p has objects that are live and free",
+                              (const void *)chunk);
+        }
     }
     if (!has_true_levels(&chunk->map)) {
         return heap_fault(fault, fault_size, "the map of chunk %p contradicts itself",

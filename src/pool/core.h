@@ -15,9 +15,13 @@
 enum {
     POOL_CACHED = 0, /* by the cache */
     POOL_SHARED,     /* by the thread's cache */
+    POOL_CHECKED,    /* by the cache, with a look at the chunk's bits of live objects */
     POOL_DIRECT,     /* to the chunks, each call by itself */
     POOL_UNPOOLED    /* to the system heap */
 };
+
+/* What freed objects are filled with. */
+enum { POOL_POISON = 0xdd };
 
 static inline bool pool_is_shared(const tarn_pool *pool)
 {
@@ -40,6 +44,7 @@ typedef struct pool_chunk {
     size_t free;    /* of these, in nobody's hands: their bits are set */
     size_t rover;   /* of a watched pool: where the last search ended */
     base_bitmap map;
+    uint64_t *live; /* of a checked pool: a bit for each touched slot that is the user's */
 } pool_chunk;
 
 /* Where an object is. */
@@ -64,9 +69,12 @@ pool_place pool_find_live(tarn_pool *pool, const void *object);
 /* Takes the object at that place back. */
 void pool_give_one(tarn_pool *pool, pool_place place);
 
-/* One object, for pools that see each call; in a watched pool, the one that was given back longest ago or so.
- * `was_used` tells whether it has had an owner before. */
-void *pool_take_one(tarn_pool *pool, bool *was_used);
+/* One object; in a watched pool, the one that was given back longest ago or so. */
+void *pool_take_one(tarn_pool *pool);
+
+/* For checked pools: the object is the user's from now on, or is no longer; what is not is fatal. */
+void pool_note_live(tarn_pool *pool, const void *object);
+void pool_note_free(tarn_pool *pool, const void *object);
 
 /* Makes room for so many more objects. */
 tarn_status pool_chunks_reserve(tarn_pool *pool, size_t count);

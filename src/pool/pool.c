@@ -12,7 +12,7 @@
  *     cache     [ NULL | a | c | b |    |    |    ]
  *                        `--- free ---' ^ top      ^ limit
  *
- * The NULL at the bottom makes the inline alloc find nothing in an empty cache. `nothing` below is an empty and full
+ * The NULL at the bottom makes the inline alloc find nothing in an empty cache. `nothing` is an empty and a full
  * cache at once: a pool that uses it serves no call inline.
  *
  * Invariant: an object is in the cache, or has its bit set in its chunk, or was never touched, or is its user's.
@@ -27,8 +27,7 @@ enum {
     CACHE_LEAST = 16,
     MAGAZINE_MOST = 510, /* objects: 4 KiB with its books */
     BATCH_FIRST = 32,    /* objects of the first refill */
-    RED_ZONE = 16,       /* hidden bytes behind each object when somebody watches */
-    POISON = 0xdd
+    RED_ZONE = 16        /* hidden bytes behind each object when somebody watches */
 };
 
 #ifndef TARN_HARDENED
@@ -36,7 +35,7 @@ enum {
 #endif
 
 static void *nothing_below[1];
-#define NOTHING (nothing_below + 1)
+static const tarn_pool_stack nothing = {nothing_below + 1, nothing_below + 1};
 
 /* ------------------------------------------------------------------------------------------------
  * Locks of shared pools.
@@ -58,9 +57,19 @@ static void leave(tarn_pool *pool)
 /* ------------------------------------------------------------------------------------------------
  * The cache of a pool for one thread.
  */
-static size_t cached_count(const tarn_pool *pool)
+static bool has_cache(const tarn_pool *pool)
 {
-    return pool->cache == NULL ? 0 : (size_t)(pool->top - pool->cache) - 1;
+    return pool->mode == POOL_CACHED || pool->mode == POOL_CHECKED;
+}
+
+static tarn_pool_stack *stack_of(tarn_pool *pool)
+{
+    return pool->mode == POOL_CHECKED ? &pool->hidden : &pool->open;
+}
+
+static size_t cached_count(tarn_pool *pool)
+{
+    return pool->cache == NULL ? 0 : (size_t)(stack_of(pool)->top - pool->cache) - 1;
 }
 
 static size_t cache_bytes(const tarn_pool *pool)
@@ -77,8 +86,7 @@ static bool cache_make(tarn_pool *pool)
             return false;
         }
         pool->cache[0] = NULL;
-        pool->top = pool->cache + 1;
-        pool->limit = pool->top + pool->cache_size;
+        *stack_of(pool) = (tarn_pool_stack){pool->cache + 1, pool->cache + 1 + pool->cache_size};
     }
     return true;
 }
@@ -87,8 +95,8 @@ static void cache_drop(tarn_pool *pool)
 {
     pool_books_give(pool, pool->cache, cache_bytes(pool));
     pool->cache = NULL;
-    pool->top = NOTHING;
-    pool->limit = NOTHING;
+    pool->open = nothing;
+    pool->hidden = nothing;
 }
 
 /* Gives the `count` objects that are in the cache longest to the chunks. */
@@ -98,7 +106,7 @@ static void cache_spill(tarn_pool *pool, size_t count)
     const size_t rest = cached_count(pool) - count;
     pool_give(pool, oldest, count);
     memmove(oldest, oldest + count, rest * sizeof *oldest);
-    pool->top = oldest + rest;
+    stack_of(pool)->top = oldest + rest;
 }
 
 static void *refuse(tarn_pool *pool)
@@ -107,6 +115,7 @@ static void *refuse(tarn_pool *pool)
     return NULL;
 }
 
+/* Fills the empty cache and takes one object. */
 static void *cached_alloc(tarn_pool *pool)
 {
     void *object;
@@ -125,10 +134,11 @@ static void *cached_alloc(tarn_pool *pool)
     if (pool->batch < pool->cache_size / 2) {
         pool->batch *= 2;
     }
-    pool->top = pool->cache + count;
-    return *pool->top;
+    stack_of(pool)->top = pool->cache + count;
+    return pool->cache[count];
 }
 
+/* Makes room in the full cache and adds the object. */
 static void cached_free(tarn_pool *pool, void *object)
 {
     if (pool->cache == NULL) {
@@ -136,7 +146,7 @@ static void cached_free(tarn_pool *pool, void *object)
         return;
     }
     cache_spill(pool, pool->cache_size / 2 + 1);
-    *pool->top++ = object;
+    *stack_of(pool)->top++ = object;
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -150,18 +160,56 @@ static bool is_constructed(const tarn_pool *pool)
 static void expect_poison(const tarn_pool *pool, const unsigned char *object)
 {
     size_t index = 0;
-    while (index < pool->options.size && object[index] == POISON) {
+    while (index < pool->options.size && object[index] == POOL_POISON) {
         index++;
     }
     TARN_CHECK(index == pool->options.size, "written to after it was freed", pool->heap.name,
                object);
 }
 
+static void *checked_alloc(tarn_pool *pool)
+{
+    void **const top = pool->hidden.top;
+    void *object = top[-1];
+    if (base_likely(object != NULL)) {
+        pool->hidden.top = top - 1;
+    } else {
+        object = cached_alloc(pool);
+        if (object == NULL) {
+            return NULL;
+        }
+    }
+    pool_note_live(pool, object);
+    heap_books_give(&pool->books, pool->options.size);
+    if (pool->options.poison) {
+        expect_poison(pool, object);
+    }
+    if (pool->options.zero) {
+        memset(object, 0, pool->options.size);
+    }
+    return object;
+}
+
+static void checked_free(tarn_pool *pool, void *object)
+{
+    pool_note_free(pool, object);
+    heap_books_take(&pool->books, pool->options.size);
+    if (pool->options.poison) {
+        memset(object, POOL_POISON, pool->options.size);
+    }
+    void **const top = pool->hidden.top;
+    if (base_likely(top != pool->hidden.limit)) {
+        *top = object;
+        pool->hidden.top = top + 1;
+    } else {
+        cached_free(pool, object);
+    }
+}
+
 static void *direct_alloc(tarn_pool *pool)
 {
-    bool was_used = false;
     enter(pool);
-    void *object = pool_take_one(pool, &was_used);
+    void *object = pool_take_one(pool);
     if (object == NULL) {
         pool->books.failures++;
     } else {
@@ -175,7 +223,7 @@ static void *direct_alloc(tarn_pool *pool)
     if (pool->is_watched) {
         heap_watch_show(object, size);
     }
-    if (pool->options.poison && was_used) {
+    if (pool->options.poison) {
         expect_poison(pool, object);
     }
     if (pool->options.zero) {
@@ -192,7 +240,7 @@ static void direct_free(tarn_pool *pool, void *object)
     enter(pool);
     const pool_place place = pool_find_live(pool, object);
     if (pool->options.poison) {
-        memset(object, POISON, size);
+        memset(object, POOL_POISON, size);
     }
     if (pool->is_watched) {
         heap_watch_take(object, size);
@@ -263,6 +311,8 @@ __attribute__((noinline)) static void *other_alloc(tarn_pool *pool)
     switch (pool->mode) {
     case POOL_CACHED:
         return cached_alloc(pool);
+    case POOL_CHECKED:
+        return checked_alloc(pool);
     case POOL_DIRECT:
         return direct_alloc(pool);
     default:
@@ -275,6 +325,9 @@ __attribute__((noinline)) static void other_free(tarn_pool *pool, void *object)
     switch (pool->mode) {
     case POOL_CACHED:
         cached_free(pool, object);
+        break;
+    case POOL_CHECKED:
+        checked_free(pool, object);
         break;
     case POOL_DIRECT:
         direct_free(pool, object);
@@ -321,7 +374,7 @@ size_t tarn_pool_alloc_bulk(tarn_pool *pool, void **objects, size_t count)
     if (pool->mode == POOL_CACHED) {
         const size_t cached = cached_count(pool);
         for (; done < count && done < cached; done++) {
-            objects[done] = *--pool->top;
+            objects[done] = *--pool->open.top;
         }
         /* Many go directly. */
         while (count - done > pool->cache_size / 2) {
@@ -378,7 +431,7 @@ tarn_status tarn_pool_reserve(tarn_pool *pool, size_t count)
     if (pool->mode == POOL_UNPOOLED) {
         return TARN_OK;
     }
-    if (pool->mode == POOL_CACHED && !cache_make(pool)) {
+    if (has_cache(pool) && !cache_make(pool)) {
         return TARN_NO_MEMORY;
     }
     const size_t cached = cached_count(pool);
@@ -433,7 +486,7 @@ void tarn_pool_reset(tarn_pool *pool)
         pool_shared_forget(pool);
     }
     if (pool->cache != NULL) {
-        pool->top = pool->cache + 1;
+        stack_of(pool)->top = pool->cache + 1;
     }
     pool_chunks_reset(pool);
     heap_books_take_all(&pool->books);
@@ -455,7 +508,7 @@ tarn_stats tarn_pool_stats(tarn_pool *pool)
     stats.blocks = pool->taken > kept ? pool->taken - kept : 0;
     stats.live = (size_t)stats.blocks * size;
     stats.largest_free = pool->slots > stats.blocks ? size : 0;
-    if (pool->mode != POOL_DIRECT) {
+    if (pool->mode == POOL_CACHED || pool->mode == POOL_SHARED) {
         stats.peak_live = pool->peak_taken * size;
     }
     leave(pool);
@@ -688,20 +741,20 @@ static uint32_t mode_for(const tarn_pool *pool)
     if (!tarn_pooling()) {
         return POOL_UNPOOLED;
     }
-    if (options->checks || options->history || options->zero || options->poison || TARN_HARDENED ||
-        pool->is_watched) {
+    const bool sees_calls =
+        options->checks || options->history || options->zero || options->poison || TARN_HARDENED;
+    if (pool->is_watched) {
         return POOL_DIRECT;
     }
     if (options->threads != TARN_SHARED) {
-        return POOL_CACHED;
+        return sees_calls ? POOL_CHECKED : POOL_CACHED;
     }
-    return options->cache_objects == 1 ? POOL_DIRECT : POOL_SHARED;
+    return sees_calls || options->cache_objects == 1 ? POOL_DIRECT : POOL_SHARED;
 }
 
 /* What the mode needs from the start. */
 static tarn_status prepare(tarn_pool *pool)
 {
-    pool->mode = mode_for(pool);
     if (pool->mode == POOL_UNPOOLED) {
         pool->unpooled = pool_unpooled_create();
         return pool->unpooled != NULL ? TARN_OK : TARN_NO_MEMORY;
@@ -710,7 +763,7 @@ static tarn_status prepare(tarn_pool *pool)
         return TARN_NO_MEMORY;
     }
     if (pool->options.preallocate) {
-        if ((pool->mode == POOL_CACHED && !cache_make(pool)) ||
+        if ((has_cache(pool) && !cache_make(pool)) ||
             (pool->mode == POOL_SHARED && !pool_shared_prepare(pool)) ||
             pool_chunks_reserve(pool, pool->options.max_objects) != TARN_OK) {
             return TARN_NO_MEMORY;
@@ -729,8 +782,8 @@ tarn_status tarn_pool_init(tarn_pool *pool, const tarn_pool_options *options)
         pool->options.upstream = tarn_pages_heap();
     }
     pool->heap = (tarn_heap){&pool_ops, options->name != NULL ? options->name : "pool"};
-    pool->top = NOTHING;
-    pool->limit = NOTHING;
+    pool->open = nothing;
+    pool->hidden = nothing;
     pool->since = SIZE_MAX;
     pool->is_watched = heap_watch_is_on();
     heap_lock_init(&pool->lock);
@@ -740,6 +793,7 @@ tarn_status tarn_pool_init(tarn_pool *pool, const tarn_pool_options *options)
         (is_constructed(pool) && (options->zero || options->poison))) {
         return TARN_BAD_ARGUMENT;
     }
+    pool->mode = mode_for(pool);
     tarn_status status = lay_out(pool);
     if (status == TARN_OK) {
         status = prepare(pool);
