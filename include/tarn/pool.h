@@ -134,12 +134,11 @@ typedef struct tarn_pool {
     struct pool_magazine *full;
     struct pool_magazine *empty;
     size_t full_count;
-    size_t depot_made;         /* magazines made for the depot */
-    size_t cache_count;        /* caches made */
-    struct pool_cache *caches; /* of the threads that have one */
-    struct pool_cache *idle;   /* caches that are nobody's */
-    size_t leaving;            /* caches that threads which end are emptying; guarded, as the lists
-                                * above, by the lock of the numbers */
+    tarn_memory magazines;     /* of a pool that preallocates: all of them */
+    size_t cache_count;        /* threads that have a cache */
+    struct pool_cache *caches; /* theirs */
+    size_t leaving;            /* threads that are giving theirs up; guarded, as the two above, by
+                                * the lock of the numbers */
     uint32_t is_hungry;        /* exhausted: caches are to give back what they have */
     bool has_number;
     bool is_watched; /* by Valgrind or AddressSanitizer */
@@ -170,7 +169,7 @@ typedef struct tarn_pool {
 /* Makes a pool in the caller's storage. Takes nothing from upstream, unless it preallocates.
  *
  * On failure `pool` is unusable and holds nothing: TARN_BAD_LAYOUT for an object of no size or an
- * alignment that is no power of two, TARN_TOO_LARGE if a chunk of eight objects would pass
+ * alignment that is no power of two, TARN_TOO_LARGE if the first or the largest chunk would pass
  * PTRDIFF_MAX, TARN_BAD_ARGUMENT for options that contradict each other (preallocate without
  * max_objects, construct or destruct with zero or poison), TARN_NO_MEMORY. Constant time. */
 TARN_API tarn_status tarn_pool_init(tarn_pool *pool, const tarn_pool_options *options);
@@ -246,7 +245,7 @@ TARN_API size_t tarn_pool_trim(tarn_pool *pool);
 TARN_API void tarn_pool_reset(tarn_pool *pool);
 
 /* The pool's books. `live` is `blocks` times the object's size. `peak_live` is an upper bound, which counts the cache as
- * live, and allocs and frees are 0, except with `history`. Of a shared pool in use they are those of about now. Linear in
+ * live, and allocs and frees are 0, except where each call is seen, as with `history`. Of a shared pool in use they are those of about now. Linear in
  * the threads' caches. */
 TARN_API tarn_stats tarn_pool_stats(tarn_pool *pool);
 

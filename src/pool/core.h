@@ -128,6 +128,9 @@ void pool_shared_forget(tarn_pool *pool);
  * nobody's, upstream. */
 void pool_shared_trim(tarn_pool *pool);
 
+/* Makes the calling thread's cache, if there is memory; returns the objects in it. */
+size_t pool_shared_prepare_thread(tarn_pool *pool);
+
 /* Objects in caches and the depot. */
 size_t pool_shared_count(tarn_pool *pool);
 

@@ -426,15 +426,24 @@ bool tarn_pool_owns(tarn_pool *pool, const void *pointer)
     return owns;
 }
 
+static tarn_status unpooled_reserve(tarn_pool *pool, size_t count)
+{
+    tarn_stats stats;
+    pool_unpooled_stats(pool->unpooled, &stats);
+    const size_t most = pool->options.max_objects;
+    return most != 0 && count > most - (size_t)stats.blocks ? TARN_NO_ROOM : TARN_OK;
+}
+
 tarn_status tarn_pool_reserve(tarn_pool *pool, size_t count)
 {
     if (pool->mode == POOL_UNPOOLED) {
-        return TARN_OK;
+        return unpooled_reserve(pool, count);
     }
     if (has_cache(pool) && !cache_make(pool)) {
         return TARN_NO_MEMORY;
     }
-    const size_t cached = cached_count(pool);
+    const size_t cached =
+        pool->mode == POOL_SHARED ? pool_shared_prepare_thread(pool) : cached_count(pool);
     enter(pool);
     const tarn_status status =
         count <= cached ? TARN_OK : pool_chunks_reserve(pool, count - cached);
@@ -724,7 +733,7 @@ static tarn_status lay_out(tarn_pool *pool)
         cache_size = first_size / 8 / sizeof(void *);
         cache_size = cache_size > CACHE_LEAST ? smaller(cache_size, usual) : CACHE_LEAST;
     } else if (options->threads == TARN_SHARED) {
-        cache_size = (cache_size + 1) / 2; /* two magazines */
+        cache_size = cache_size / 2 + cache_size % 2; /* two magazines */
     }
     if (options->max_objects != 0 && options->threads == TARN_SHARED) {
         /* What some threads keep at hand must leave the most for others. */
@@ -781,7 +790,10 @@ tarn_status tarn_pool_init(tarn_pool *pool, const tarn_pool_options *options)
     if (options->upstream == NULL) {
         pool->options.upstream = tarn_pages_heap();
     }
-    pool->heap = (tarn_heap){&pool_ops, options->name != NULL ? options->name : "pool"};
+    if (options->name == NULL) {
+        pool->options.name = "pool";
+    }
+    pool->heap = (tarn_heap){&pool_ops, options->name};
     pool->open = nothing;
     pool->hidden = nothing;
     pool->since = SIZE_MAX;

@@ -21,11 +21,12 @@
  * either full or empty; when that does not help, a magazine is exchanged with the depot, or objects with the chunks. So
  * between two locks there are at least as many calls as a magazine has objects.
  *
- * Pools have numbers, and each thread has a table by number of its caches. `registry` guards the numbers, the tables'
- * entries against the end of a pool, and each pool's lists of caches. No other lock is taken under it but the pages
+ * Pools have numbers, and each thread has a table of caches by these numbers, in segments. `registry` guards the numbers,
+ * the pools' lists of caches, and the caches against the end of a pool. No other lock is taken under it but the pages
  * heap's, so it may be taken under any: upstream may be a shared pool, too.
  *
- * Invariant: a magazine is loaded or previous in one cache, or in the depot, or being exchanged.
+ * Invariants: a magazine is loaded or previous in one cache, or in the depot, or being exchanged. A cache that is nobody's
+ * serves nothing: its top is above `nothing`, and its limit NULL.
  */
 
 typedef struct pool_magazine {
@@ -33,28 +34,26 @@ typedef struct pool_magazine {
     void *entries[];            /* NULL, then the objects */
 } pool_magazine;
 
-struct pool_thread;
-
-/* What several threads read is atomic; the owner alone writes it, but for `limit`. */
+/* What several threads read is atomic; the owner alone writes it while the pool lives, but for `limit`. */
 typedef struct pool_cache {
     _Atomic(void **) top;
     _Atomic(void **) limit;
     _Atomic(pool_magazine *) loaded;
     pool_magazine *previous;
     _Atomic(size_t) previous_count; /* 0, or all that a magazine holds */
-    tarn_pool *pool;
-    struct pool_thread *owner; /* NULL: idle */
-    struct pool_cache *next;   /* in the pool's list of caches that are used, or idle */
+    tarn_pool *pool;                /* NULL: nobody's */
+    struct pool_cache *next;        /* in the pool's list */
     struct pool_cache *before;
 } pool_cache;
 
+enum { SEGMENT = 64, THREAD_CACHES = 16, NUMBERS_GROW = 8, SEGMENTS_FIRST = 8 };
+
 typedef struct pool_thread {
-    _Atomic(pool_cache *) *caches; /* by the pools' numbers */
-    size_t count;                  /* entries */
+    pool_cache *
+        *segments; /* of SEGMENT caches each, by the pools' numbers; NULL: none of these yet */
+    size_t count;  /* pools that have a place in `segments` */
     bool has_ended;
 } pool_thread;
-
-enum { THREAD_CACHES = 16, NUMBERS_GROW = 8, TABLE_FIRST = 512 };
 
 static _Thread_local pool_thread thread_self;
 
@@ -65,6 +64,8 @@ static size_t number_words;
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static bool has_key;
+
+static void *nothing[1];
 
 #define LOAD(place) atomic_load_explicit(&(place), memory_order_relaxed)
 #define STORE(place, value) atomic_store_explicit(&(place), (value), memory_order_relaxed)
@@ -108,14 +109,18 @@ static size_t magazine_bytes(const tarn_pool *pool)
     return sizeof(pool_magazine) + (pool->cache_size + 1) * sizeof(void *);
 }
 
+static pool_magazine *magazine_at(void *memory)
+{
+    pool_magazine *const magazine = memory;
+    magazine->next = NULL;
+    magazine->entries[0] = NULL;
+    return magazine;
+}
+
 static pool_magazine *magazine_make(tarn_pool *pool)
 {
-    pool_magazine *magazine = pool_books_take(pool, magazine_bytes(pool), 0);
-    if (magazine != NULL) {
-        magazine->next = NULL;
-        magazine->entries[0] = NULL;
-    }
-    return magazine;
+    void *const memory = pool_books_take(pool, magazine_bytes(pool), 0);
+    return memory != NULL ? magazine_at(memory) : NULL;
 }
 
 static void **bottom_of(pool_magazine *magazine)
@@ -193,15 +198,14 @@ static pool_magazine *depot_give(tarn_pool *pool, pool_magazine *full, bool *lac
     return empty;
 }
 
-/* One magazine more for the depot, which it gets for a full one; NULL: there is no memory, or there are enough. */
+/* One magazine more for the depot, which it gets for a full one; NULL: there is no memory. */
 static pool_magazine *depot_grow(tarn_pool *pool, pool_magazine *full)
 {
-    pool_magazine *made = NULL;
-    heap_lock_take(&pool->lock);
-    if (!pool->options.preallocate && pool->depot_made < depot_most(pool)) {
-        made = magazine_make(pool);
-        pool->depot_made += made != NULL;
+    if (pool->options.preallocate) {
+        return NULL;
     }
+    heap_lock_take(&pool->lock);
+    pool_magazine *const made = magazine_make(pool);
     heap_lock_release(&pool->lock);
     if (made != NULL) {
         heap_lock_take(&pool->depot_lock);
@@ -233,30 +237,34 @@ static void depot_empty(tarn_pool *pool)
 /* ------------------------------------------------------------------------------------------------
  * Caches.
  */
-static void cache_free(tarn_pool *pool, pool_cache *cache)
+static void cache_clear(pool_cache *cache)
 {
-    pool_books_give(pool, LOAD(cache->loaded), magazine_bytes(pool));
-    pool_books_give(pool, cache->previous, magazine_bytes(pool));
-    pool_books_give(pool, cache, sizeof *cache);
+    cache->pool = NULL;
+    STORE(cache->limit, NULL);
+    STORE(cache->top, nothing + 1);
 }
 
-/* The pool's lock is held. */
-static pool_cache *cache_make(tarn_pool *pool)
+/* An empty magazine for a cache: from the depot, or new; NULL: there is no memory. */
+static pool_magazine *magazine_get(tarn_pool *pool)
 {
-    pool_cache *cache = pool_books_take(pool, sizeof *cache, 64);
-    pool_magazine *loaded = cache != NULL ? magazine_make(pool) : NULL;
-    pool_magazine *previous = loaded != NULL ? magazine_make(pool) : NULL;
-    if (previous == NULL) {
-        pool_books_give(pool, loaded, magazine_bytes(pool));
-        pool_books_give(pool, cache, sizeof *cache);
-        return NULL;
+    heap_lock_take(&pool->depot_lock);
+    pool_magazine *magazine = pop(&pool->empty);
+    heap_lock_release(&pool->depot_lock);
+    if (magazine == NULL && !pool->options.preallocate) {
+        heap_lock_take(&pool->lock);
+        magazine = magazine_make(pool);
+        heap_lock_release(&pool->lock);
     }
-    memset(cache, 0, sizeof *cache);
-    __atomic_store_n(&pool->cache_count, pool->cache_count + 1, __ATOMIC_RELAXED);
-    cache->pool = pool;
-    cache->previous = previous;
-    load(cache, loaded, 0);
-    return cache;
+    return magazine;
+}
+
+static void magazine_put(tarn_pool *pool, pool_magazine *magazine)
+{
+    if (magazine != NULL) {
+        heap_lock_take(&pool->depot_lock);
+        push(&pool->empty, magazine);
+        heap_lock_release(&pool->depot_lock);
+    }
 }
 
 static void list_add(pool_cache **list, pool_cache *cache)
@@ -292,41 +300,57 @@ static void cache_empty(pool_cache *cache)
     STORE(cache->previous_count, 0);
 }
 
-/* Takes the cache from the thread: it is in no list then, and its pool waits for it. The registry is locked. */
-static void detach(pool_thread *self, pool_cache *cache)
+/* Gives the cache up: it is in no list then, and its pool waits until leave_end(). The registry is locked. */
+static void leave_begin(pool_cache *cache)
 {
     tarn_pool *const pool = cache->pool;
-    STORE(self->caches[pool->id], NULL);
     list_remove(&pool->caches, cache);
-    cache->owner = NULL;
+    __atomic_store_n(&pool->cache_count, pool->cache_count - 1, __ATOMIC_RELAXED);
     pool->leaving++;
+}
+
+/* What was in it goes to the chunks, and its magazines to the depot. */
+static void leave_end(pool_cache *cache)
+{
+    tarn_pool *const pool = cache->pool;
+    heap_lock_take(&pool->lock);
+    cache_empty(cache);
+    heap_lock_release(&pool->lock);
+    magazine_put(pool, LOAD(cache->loaded));
+    magazine_put(pool, cache->previous);
+    cache_clear(cache);
+    heap_lock_take(&registry);
+    pool->leaving--;
+    heap_lock_release(&registry);
 }
 
 static void thread_end(void *value)
 {
     pool_thread *const self = value;
-    heap_lock_take(&registry);
     for (size_t number = 0; number < self->count; number++) {
-        pool_cache *const cache = LOAD(self->caches[number]);
-        if (cache != NULL) {
-            tarn_pool *const pool = cache->pool;
-            detach(self, cache);
-            heap_lock_release(&registry);
-            heap_lock_take(&pool->lock);
-            cache_empty(cache);
-            heap_lock_release(&pool->lock);
-            heap_lock_take(&registry);
-            list_add(&pool->idle, cache);
-            pool->leaving--;
+        pool_cache *const segment = self->segments[number / SEGMENT];
+        if (segment == NULL) {
+            continue;
+        }
+        pool_cache *const cache = &segment[number % SEGMENT];
+        heap_lock_take(&registry);
+        const bool is_used = cache->pool != NULL;
+        if (is_used) {
+            leave_begin(cache);
+        }
+        heap_lock_release(&registry);
+        if (is_used) {
+            leave_end(cache);
         }
     }
     self->has_ended = true;
-    _Atomic(pool_cache *) *const caches = self->caches;
-    const size_t count = self->count;
-    self->caches = NULL;
+    const size_t segments = self->count / SEGMENT;
     self->count = 0;
-    heap_lock_release(&registry);
-    tarn_heap_free(tarn_pages_heap(), caches, count * sizeof *caches);
+    for (size_t i = 0; i < segments; i++) {
+        tarn_heap_free(tarn_pages_heap(), self->segments[i], SEGMENT * sizeof(pool_cache));
+    }
+    tarn_heap_free(tarn_pages_heap(), self->segments, segments * sizeof *self->segments);
+    self->segments = NULL;
 }
 
 static void make_key(void)
@@ -334,77 +358,92 @@ static void make_key(void)
     has_key = pthread_key_create(&key, thread_end) == 0;
 }
 
-/* Makes room in the thread's table; the registry is locked. */
-static bool table_prepare(uint32_t number)
+/* The thread's place for a cache of that number; NULL: there is no memory. */
+static pool_cache *make_place(uint32_t number)
 {
     pool_thread *const self = &thread_self;
-    if (number < self->count) {
-        return true;
+    if (number >= self->count) {
+        size_t count = self->count == 0 ? (size_t)SEGMENTS_FIRST * SEGMENT : self->count;
+        while (count <= number) {
+            count *= 2;
+        }
+        pool_cache **const grown =
+            tarn_heap_calloc(tarn_pages_heap(), count / SEGMENT, sizeof *grown, 0);
+        if (grown == NULL) {
+            return NULL;
+        }
+        const size_t old_size = self->count / SEGMENT * sizeof *grown;
+        if (old_size > 0) {
+            memcpy(grown, self->segments, old_size);
+            tarn_heap_free(tarn_pages_heap(), self->segments, old_size);
+        }
+        self->segments = grown;
+        self->count = count;
     }
-    size_t count = self->count == 0 ? TABLE_FIRST : self->count;
-    while (count <= number) {
-        count *= 2;
+    pool_cache **const segment = &self->segments[number / SEGMENT];
+    if (*segment == NULL) {
+        *segment = tarn_heap_alloc(tarn_pages_heap(), SEGMENT * sizeof **segment, 64);
+        for (size_t i = 0; *segment != NULL && i < SEGMENT; i++) {
+            cache_clear(&(*segment)[i]);
+        }
     }
-    _Atomic(pool_cache *) *const caches =
-        tarn_heap_calloc(tarn_pages_heap(), count, sizeof *caches, 0);
-    if (caches == NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < self->count; i++) {
-        STORE(caches[i], LOAD(self->caches[i]));
-    }
-    tarn_heap_free(tarn_pages_heap(), self->caches, self->count * sizeof *self->caches);
-    self->caches = caches;
-    self->count = count;
-    return true;
+    return *segment != NULL ? &(*segment)[number % SEGMENT] : NULL;
 }
 
-/* The thread's cache of the pool, if it has one. */
+/* The thread's cache of the pool, or one that serves nothing; NULL: there is not even a place for it. */
 static inline pool_cache *find_cache(const tarn_pool *pool)
 {
     const pool_thread *const self = &thread_self;
-    return base_likely(pool->id < self->count) ? LOAD(self->caches[pool->id]) : NULL;
+    if (base_unlikely(pool->id >= self->count)) {
+        return NULL;
+    }
+    pool_cache *const segment = self->segments[pool->id / SEGMENT];
+    return base_likely(segment != NULL) ? &segment[pool->id % SEGMENT] : NULL;
 }
 
-/* An idle cache, or a new one; it is in no list. */
-static pool_cache *get_cache(tarn_pool *pool)
+/* The same, if it is made already. */
+static pool_cache *find_own_cache(const tarn_pool *pool)
 {
-    pool_cache *cache = NULL;
-    if (__atomic_load_n(&pool->idle, __ATOMIC_RELAXED) != NULL) {
-        heap_lock_take(&registry);
-        cache = pool->idle;
-        if (cache != NULL) {
-            list_remove(&pool->idle, cache);
-        }
-        heap_lock_release(&registry);
-    }
-    if (cache == NULL && !pool->options.preallocate) {
-        heap_lock_take(&pool->lock);
-        cache = cache_make(pool);
-        heap_lock_release(&pool->lock);
-    }
-    return cache;
+    pool_cache *const cache = find_cache(pool);
+    return cache != NULL && cache->pool != NULL ? cache : NULL;
+}
+
+static bool may_have_cache(const tarn_pool *pool)
+{
+    const size_t caches = __atomic_load_n(&pool->cache_count, __ATOMIC_RELAXED);
+    return !thread_self.has_ended && pthread_once(&key_once, make_key) == 0 && has_key &&
+           (!pool->options.preallocate || caches < pool->options.thread_caches);
 }
 
 /* A cache for the thread; NULL: there is no memory, or the thread is about to end. */
 static pool_cache *make_cache(tarn_pool *pool)
 {
-    if (thread_self.has_ended || pthread_once(&key_once, make_key) != 0 || !has_key) {
-        return NULL;
-    }
-    pool_cache *const cache = get_cache(pool);
+    pool_cache *const cache = may_have_cache(pool) ? make_place(pool->id) : NULL;
     if (cache == NULL) {
         return NULL;
     }
+    pool_magazine *const loaded = magazine_get(pool);
+    pool_magazine *const previous = loaded != NULL ? magazine_get(pool) : NULL;
     heap_lock_take(&registry);
-    const bool is_ready = table_prepare(pool->id) && pthread_setspecific(key, &thread_self) == 0;
-    list_add(is_ready ? &pool->caches : &pool->idle, cache);
+    bool is_ready = previous != NULL && pthread_setspecific(key, &thread_self) == 0;
+    if (is_ready && pool->options.preallocate) {
+        is_ready = pool->cache_count < pool->options.thread_caches;
+    }
     if (is_ready) {
-        cache->owner = &thread_self;
-        STORE(thread_self.caches[pool->id], cache);
+        cache->pool = pool;
+        cache->previous = previous;
+        STORE(cache->previous_count, 0);
+        load(cache, loaded, 0);
+        list_add(&pool->caches, cache);
+        __atomic_store_n(&pool->cache_count, pool->cache_count + 1, __ATOMIC_RELAXED);
     }
     heap_lock_release(&registry);
-    return is_ready ? cache : NULL;
+    if (!is_ready) {
+        magazine_put(pool, loaded);
+        magazine_put(pool, previous);
+        return NULL;
+    }
+    return cache;
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -421,24 +460,33 @@ bool pool_shared_init(tarn_pool *pool)
 
 bool pool_shared_prepare(tarn_pool *pool)
 {
-    const size_t wanted =
-        pool->options.thread_caches != 0 ? pool->options.thread_caches : THREAD_CACHES;
-    for (size_t i = 0; i < wanted; i++) {
-        pool_cache *const cache = cache_make(pool);
-        if (cache == NULL) {
-            return false;
-        }
-        list_add(&pool->idle, cache);
+    if (pool->options.thread_caches == 0) {
+        pool->options.thread_caches = THREAD_CACHES;
     }
-    while (pool->depot_made < depot_most(pool)) {
-        pool_magazine *const magazine = magazine_make(pool);
-        if (magazine == NULL) {
-            return false;
-        }
-        push(&pool->empty, magazine);
-        pool->depot_made++;
+    /* Two for each thread, and as many for the depot as it may need for it; all in one piece. */
+    size_t count;
+    size_t size;
+    if (!base_checked_mul(pool->options.thread_caches, 4, &count) ||
+        !base_checked_mul(count, magazine_bytes(pool), &size)) {
+        return false;
+    }
+    pool->magazines = (tarn_memory){pool_books_take(pool, size, 0), size};
+    if (pool->magazines.start == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        void *const place = (unsigned char *)pool->magazines.start + i * magazine_bytes(pool);
+        push(&pool->empty, magazine_at(place));
     }
     return true;
+}
+
+static void magazines_free(tarn_pool *pool, pool_magazine *list)
+{
+    while (list != NULL) {
+        pool_magazine *const magazine = pop(&list);
+        pool_books_give(pool, magazine, magazine_bytes(pool));
+    }
 }
 
 void pool_shared_deinit(tarn_pool *pool)
@@ -449,26 +497,25 @@ void pool_shared_deinit(tarn_pool *pool)
         sched_yield();
         heap_lock_take(&registry);
     }
+    pool_magazine *of_caches = NULL;
     for (pool_cache *cache = pool->caches; cache != NULL; cache = cache->next) {
-        STORE(cache->owner->caches[pool->id], NULL);
+        push(&of_caches, LOAD(cache->loaded));
+        push(&of_caches, cache->previous);
+        cache_clear(cache);
     }
+    pool->caches = NULL;
     if (pool->has_number) {
         number_give(pool->id);
         pool->has_number = false;
     }
     heap_lock_release(&registry);
-    for (int list = 0; list < 2; list++) {
-        pool_cache **const caches = list == 0 ? &pool->caches : &pool->idle;
-        while (*caches != NULL) {
-            pool_cache *const cache = *caches;
-            list_remove(caches, cache);
-            cache_free(pool, cache);
-        }
-        pool_magazine **const magazines = list == 0 ? &pool->full : &pool->empty;
-        for (pool_magazine *magazine; (magazine = pop(magazines)) != NULL;) {
-            pool_books_give(pool, magazine, magazine_bytes(pool));
-        }
+    if (pool->options.preallocate) {
+        pool_books_give(pool, pool->magazines.start, pool->magazines.size);
+        return;
     }
+    magazines_free(pool, of_caches);
+    magazines_free(pool, pool->full);
+    magazines_free(pool, pool->empty);
 }
 
 /* Asks all caches for what they have: each finds itself full with its next free. */
@@ -528,7 +575,7 @@ static bool fetch(tarn_pool *pool, pool_cache *cache)
 /* What is not the common way of an alloc. */
 __attribute__((noinline)) static void *alloc_slow(tarn_pool *pool, pool_cache *cache)
 {
-    if (cache == NULL) {
+    if (cache == NULL || cache->pool == NULL) {
         cache = make_cache(pool);
         if (cache == NULL) {
             return take_one(pool);
@@ -599,7 +646,7 @@ static void spill(tarn_pool *pool, pool_cache *cache)
 /* What is not the common way of a free. */
 __attribute__((noinline)) static void free_slow(tarn_pool *pool, pool_cache *cache, void *object)
 {
-    if (cache == NULL) {
+    if (cache == NULL || cache->pool == NULL) {
         cache = make_cache(pool);
         if (cache == NULL) {
             give_one(pool, object);
@@ -683,7 +730,7 @@ void pool_shared_free_bulk(tarn_pool *pool, void *const *objects, size_t count)
  */
 void pool_shared_flush(tarn_pool *pool)
 {
-    pool_cache *const cache = find_cache(pool);
+    pool_cache *const cache = find_own_cache(pool);
     if (cache != NULL) {
         heap_lock_take(&pool->lock);
         cache_empty(cache);
@@ -691,47 +738,38 @@ void pool_shared_flush(tarn_pool *pool)
     }
 }
 
-/* The magazines of the depot that are empty, and the caches of the list; the pool's lock is held. */
-static void give_back(tarn_pool *pool, pool_cache *caches)
-{
-    heap_lock_take(&pool->depot_lock);
-    pool_magazine *empty = pool->empty;
-    pool->empty = NULL;
-    heap_lock_release(&pool->depot_lock);
-    for (pool_magazine *magazine; (magazine = pop(&empty)) != NULL;) {
-        pool_books_give(pool, magazine, magazine_bytes(pool));
-    }
-    pool->depot_made = 0;
-    while (caches != NULL) {
-        pool_cache *const cache = caches;
-        caches = cache->next;
-        cache_free(pool, cache);
-        __atomic_store_n(&pool->cache_count, pool->cache_count - 1, __ATOMIC_RELAXED);
-    }
-}
-
 void pool_shared_trim(tarn_pool *pool)
 {
-    pool_shared_flush(pool);
-    pool_cache *caches = NULL;
-    if (!pool->options.preallocate) {
-        pool_cache *const own = find_cache(pool);
+    pool_cache *const own = find_own_cache(pool);
+    if (own != NULL) {
         heap_lock_take(&registry);
-        if (own != NULL) {
-            detach(&thread_self, own);
-            pool->leaving--;
-            list_add(&pool->idle, own);
-        }
-        caches = pool->idle;
-        pool->idle = NULL;
+        leave_begin(own);
         heap_lock_release(&registry);
+        leave_end(own);
     }
     heap_lock_take(&pool->lock);
     depot_empty(pool);
     if (!pool->options.preallocate) {
-        give_back(pool, caches);
+        heap_lock_take(&pool->depot_lock);
+        pool_magazine *const empty = pool->empty;
+        pool->empty = NULL;
+        heap_lock_release(&pool->depot_lock);
+        magazines_free(pool, empty);
     }
     heap_lock_release(&pool->lock);
+}
+
+size_t pool_shared_prepare_thread(tarn_pool *pool)
+{
+    pool_cache *cache = find_own_cache(pool);
+    if (cache == NULL) {
+        cache = make_cache(pool);
+        if (cache == NULL) {
+            return 0;
+        }
+    }
+    const size_t loaded = (size_t)(LOAD(cache->top) - bottom_of(LOAD(cache->loaded)));
+    return loaded + LOAD(cache->previous_count);
 }
 
 void pool_shared_flush_all(tarn_pool *pool)
