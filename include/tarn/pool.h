@@ -120,7 +120,9 @@ typedef struct tarn_pool {
     /* The cache, for the inline functions. Both ways are shut for ever in pools that are shared or see
      * each call. */
     tarn_pool_stack open;
-    uint32_t id;               /* of a shared pool: where threads find their caches of it */
+    uint32_t id;      /* of a shared pool: its number */
+    uint32_t segment; /* where threads find their caches of it */
+    uint32_t place;
     uint32_t mode;             /* which way the calls go that the cache does not serve */
     size_t slot_size;          /* bytes from one object to the next */
     uint64_t inverse;          /* 2^64 / slot_size, rounded up, to divide by it */

@@ -51,7 +51,7 @@ enum { SEGMENT = 64, THREAD_CACHES = 16, NUMBERS_GROW = 8, SEGMENTS_FIRST = 8 };
 typedef struct pool_thread {
     pool_cache *
         *segments; /* of SEGMENT caches each, by the pools' numbers; NULL: none of these yet */
-    size_t count;  /* pools that have a place in `segments` */
+    size_t count;  /* of segments */
     bool has_ended;
 } pool_thread;
 
@@ -327,29 +327,27 @@ static void leave_end(pool_cache *cache)
 static void thread_end(void *value)
 {
     pool_thread *const self = value;
-    for (size_t number = 0; number < self->count; number++) {
-        pool_cache *const segment = self->segments[number / SEGMENT];
-        if (segment == NULL) {
-            continue;
-        }
-        pool_cache *const cache = &segment[number % SEGMENT];
-        heap_lock_take(&registry);
-        const bool is_used = cache->pool != NULL;
-        if (is_used) {
-            leave_begin(cache);
-        }
-        heap_lock_release(&registry);
-        if (is_used) {
-            leave_end(cache);
+    for (size_t i = 0; i < self->count; i++) {
+        for (size_t j = 0; self->segments[i] != NULL && j < SEGMENT; j++) {
+            pool_cache *const cache = &self->segments[i][j];
+            heap_lock_take(&registry);
+            const bool is_used = cache->pool != NULL;
+            if (is_used) {
+                leave_begin(cache);
+            }
+            heap_lock_release(&registry);
+            if (is_used) {
+                leave_end(cache);
+            }
         }
     }
     self->has_ended = true;
-    const size_t segments = self->count / SEGMENT;
+    const size_t count = self->count;
     self->count = 0;
-    for (size_t i = 0; i < segments; i++) {
+    for (size_t i = 0; i < count; i++) {
         tarn_heap_free(tarn_pages_heap(), self->segments[i], SEGMENT * sizeof(pool_cache));
     }
-    tarn_heap_free(tarn_pages_heap(), self->segments, segments * sizeof *self->segments);
+    tarn_heap_free(tarn_pages_heap(), self->segments, count * sizeof *self->segments);
     self->segments = NULL;
 }
 
@@ -358,21 +356,34 @@ static void make_key(void)
     has_key = pthread_key_create(&key, thread_end) == 0;
 }
 
-/* The thread's place for a cache of that number; NULL: there is no memory. */
-static pool_cache *make_place(uint32_t number)
+/* The thread's cache of the pool, or one that serves nothing; NULL: there is not even a place for it. */
+static inline pool_cache *find_cache(const tarn_pool *pool)
+{
+    const pool_thread *const self = &thread_self;
+    if (base_unlikely(pool->segment >= self->count)) {
+        return NULL;
+    }
+    pool_cache *const segment = self->segments[pool->segment];
+    if (base_unlikely(segment == NULL)) {
+        return NULL;
+    }
+    return (pool_cache *)(void *)((unsigned char *)segment + pool->place);
+}
+
+/* The thread's place for a cache of the pool; NULL: there is no memory. */
+static pool_cache *make_place(const tarn_pool *pool)
 {
     pool_thread *const self = &thread_self;
-    if (number >= self->count) {
-        size_t count = self->count == 0 ? (size_t)SEGMENTS_FIRST * SEGMENT : self->count;
-        while (count <= number) {
+    if (pool->segment >= self->count) {
+        size_t count = self->count == 0 ? SEGMENTS_FIRST : self->count;
+        while (count <= pool->segment) {
             count *= 2;
         }
-        pool_cache **const grown =
-            tarn_heap_calloc(tarn_pages_heap(), count / SEGMENT, sizeof *grown, 0);
+        pool_cache **const grown = tarn_heap_calloc(tarn_pages_heap(), count, sizeof *grown, 0);
         if (grown == NULL) {
             return NULL;
         }
-        const size_t old_size = self->count / SEGMENT * sizeof *grown;
+        const size_t old_size = self->count * sizeof *grown;
         if (old_size > 0) {
             memcpy(grown, self->segments, old_size);
             tarn_heap_free(tarn_pages_heap(), self->segments, old_size);
@@ -380,25 +391,14 @@ static pool_cache *make_place(uint32_t number)
         self->segments = grown;
         self->count = count;
     }
-    pool_cache **const segment = &self->segments[number / SEGMENT];
+    pool_cache **const segment = &self->segments[pool->segment];
     if (*segment == NULL) {
         *segment = tarn_heap_alloc(tarn_pages_heap(), SEGMENT * sizeof **segment, 64);
         for (size_t i = 0; *segment != NULL && i < SEGMENT; i++) {
             cache_clear(&(*segment)[i]);
         }
     }
-    return *segment != NULL ? &(*segment)[number % SEGMENT] : NULL;
-}
-
-/* The thread's cache of the pool, or one that serves nothing; NULL: there is not even a place for it. */
-static inline pool_cache *find_cache(const tarn_pool *pool)
-{
-    const pool_thread *const self = &thread_self;
-    if (base_unlikely(pool->id >= self->count)) {
-        return NULL;
-    }
-    pool_cache *const segment = self->segments[pool->id / SEGMENT];
-    return base_likely(segment != NULL) ? &segment[pool->id % SEGMENT] : NULL;
+    return find_cache(pool);
 }
 
 /* The same, if it is made already. */
@@ -418,7 +418,7 @@ static bool may_have_cache(const tarn_pool *pool)
 /* A cache for the thread; NULL: there is no memory, or the thread is about to end. */
 static pool_cache *make_cache(tarn_pool *pool)
 {
-    pool_cache *const cache = may_have_cache(pool) ? make_place(pool->id) : NULL;
+    pool_cache *const cache = may_have_cache(pool) ? make_place(pool) : NULL;
     if (cache == NULL) {
         return NULL;
     }
@@ -455,6 +455,8 @@ bool pool_shared_init(tarn_pool *pool)
     const bool done = number_take(&pool->id);
     heap_lock_release(&registry);
     pool->has_number = done;
+    pool->segment = pool->id / SEGMENT;
+    pool->place = pool->id % SEGMENT * (uint32_t)sizeof(pool_cache);
     return done;
 }
 
