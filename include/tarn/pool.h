@@ -141,7 +141,6 @@ typedef struct tarn_pool {
     struct pool_cache *caches; /* theirs */
     size_t leaving;            /* threads that are giving theirs up; guarded, as the two above, by
                                 * the lock of the numbers */
-    uint32_t is_hungry;        /* exhausted: caches are to give back what they have */
     bool has_number;
     bool is_watched; /* by Valgrind or AddressSanitizer */
 

@@ -520,11 +520,11 @@ void pool_shared_deinit(tarn_pool *pool)
     magazines_free(pool, pool->empty);
 }
 
-/* Asks all caches for what they have: each finds itself full with its next free. */
+/* Asks all caches for what they have: each finds itself full with its next free. One that is exchanging magazines right
+ * now may miss it, until it is asked again. */
 static void ask_for_objects(tarn_pool *pool)
 {
     heap_lock_take(&registry);
-    __atomic_store_n(&pool->is_hungry, 1, __ATOMIC_RELAXED);
     for (pool_cache *cache = pool->caches; cache != NULL; cache = cache->next) {
         STORE(cache->limit, NULL);
     }
@@ -617,7 +617,6 @@ void *pool_shared_alloc(tarn_pool *pool)
 static void share(tarn_pool *pool, pool_cache *cache)
 {
     heap_lock_take(&pool->lock);
-    __atomic_store_n(&pool->is_hungry, 0, __ATOMIC_RELAXED);
     cache_empty(cache);
     depot_empty(pool);
     heap_lock_release(&pool->lock);
@@ -655,15 +654,12 @@ __attribute__((noinline)) static void free_slow(tarn_pool *pool, pool_cache *cac
             return;
         }
     }
-    pool_magazine *const loaded = LOAD(cache->loaded);
-    /* The limit may be away because somebody asked for objects. */
-    STORE(cache->limit, bottom_of(loaded) + pool->cache_size);
-    if (__atomic_load_n(&pool->is_hungry, __ATOMIC_RELAXED) != 0) {
+    if (LOAD(cache->limit) == NULL) {
         share(pool, cache);
         give_one(pool, object);
         return;
     }
-    if (LOAD(cache->top) == bottom_of(loaded) + pool->cache_size) {
+    if (LOAD(cache->top) == bottom_of(LOAD(cache->loaded)) + pool->cache_size) {
         spill(pool, cache);
     }
     void **const top = LOAD(cache->top);
