@@ -30,7 +30,8 @@ extern "C" {
  * back when no object of theirs is in use: by tarn_pool_trim(), and by themselves. By itself a chunk
  * goes back only if what is left has room for as many objects again as it has; and if chunks so
  * given back are soon wanted again, the pool keeps what it needed then for as long as it
- * keeps needing it. So a pool whose use goes up and down in a rhythm does not call upstream.
+ * keeps needing it. So a pool whose use goes up and down in a rhythm calls upstream no more. Its cache grows, to an eighth of
+ * the objects' memory at most, while objects that left it for the chunks keep coming back.
  *
  * Cost: tarn_pool_alloc() and tarn_pool_free() are about half a dozen instructions each, inline, as
  * long as the cache serves. Else they take constant time, amortised over the objects moved, and when
@@ -127,7 +128,9 @@ typedef struct tarn_pool {
     size_t slot_size;          /* bytes from one object to the next */
     uint64_t inverse;          /* 2^64 / slot_size, rounded up, to divide by it */
     size_t alignment;          /* of every object */
-    size_t cache_size;         /* objects that the cache, or a magazine, holds */
+    size_t cache_size;         /* objects that the cache, or a magazine, holds now */
+    size_t cache_first;        /* the same at the start */
+    size_t returned;           /* objects that came back from chunks since it last grew */
     tarn_pool_options options; /* as given, with the defaults filled in */
 
     /* Of a shared pool. */

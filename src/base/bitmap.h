@@ -78,15 +78,26 @@ static inline bool base_bitmap_test(const base_bitmap *map, size_t bit)
     return (map->levels[0][bit / 64] >> bit % 64 & 1) != 0;
 }
 
-static inline void base_bitmap_set(base_bitmap *map, size_t bit)
+/* A word of the bits is no longer 0. */
+static inline void base_bitmap_note_used(base_bitmap *map, size_t word)
 {
-    for (unsigned level = 0; level < map->depth; level++, bit /= 64) {
-        uint64_t *word = &map->levels[level][bit / 64];
-        const uint64_t before = *word;
-        *word = before | UINT64_C(1) << bit % 64;
+    for (unsigned level = 1; level < map->depth; level++, word /= 64) {
+        uint64_t *above = &map->levels[level][word / 64];
+        const uint64_t before = *above;
+        *above = before | UINT64_C(1) << word % 64;
         if (before != 0) {
             return;
         }
+    }
+}
+
+static inline void base_bitmap_set(base_bitmap *map, size_t bit)
+{
+    uint64_t *word = &map->levels[0][bit / 64];
+    const uint64_t before = *word;
+    *word = before | UINT64_C(1) << bit % 64;
+    if (before == 0) {
+        base_bitmap_note_used(map, bit / 64);
     }
 }
 

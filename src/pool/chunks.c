@@ -337,12 +337,12 @@ static bool is_empty(const pool_chunk *chunk)
     return chunk->free == chunk->touched;
 }
 
-/* Room for as many again must be left, or the chunk would be wanted again soon. */
+/* Room for half as many must be left, or the chunk would be wanted again soon. */
 static bool may_go(const tarn_pool *pool, const pool_chunk *chunk)
 {
     const size_t rest = pool->slots - chunk->count;
     return is_empty(chunk) && !pool->options.preallocate && rest >= pool->keep &&
-           rest - pool->taken >= chunk->count;
+           rest - pool->taken >= chunk->count / 2;
 }
 
 /* The next chunk, of twice the size; smaller when upstream has no more. */
@@ -462,6 +462,7 @@ static size_t take_free(tarn_pool *pool, pool_chunk *chunk, void **out, ptrdiff_
         }
     }
     chunk->free -= count;
+    pool->returned = pool->returned > SIZE_MAX - count ? SIZE_MAX : pool->returned + count;
     return count;
 }
 
@@ -626,12 +627,63 @@ void pool_note_free(tarn_pool *pool, const void *object)
     *word &= ~bit;
 }
 
+/* The bits of a word of slots that were never touched, for which the map has no word or zeros. */
+static inline uint64_t untouched_bits(const pool_chunk *chunk, size_t word)
+{
+    const size_t left = chunk->touched - word * 64;
+    return left >= 64 ? 0 : ~UINT64_C(0) << left;
+}
+
+/* Sets `bits`, which are `count`, in a word. True if the chunk went back upstream. */
+__attribute__((always_inline)) static inline bool
+give_word(tarn_pool *pool, pool_chunk *chunk, size_t word, uint64_t bits, size_t count)
+{
+    const uint64_t before = chunk->map.levels[0][word];
+    chunk->map.levels[0][word] = before | bits;
+    if (before == 0) {
+        base_bitmap_note_used(&chunk->map, word);
+    }
+    if (base_unlikely(!is_roomy(chunk))) {
+        add_roomy(pool, chunk);
+    }
+    chunk->free += count;
+    pool->taken -= count;
+    if (base_unlikely(is_empty(chunk)) && may_go(pool, chunk)) {
+        remove_chunk(pool, chunk);
+        pool->since = 0;
+        return true;
+    }
+    return false;
+}
+
+/* Objects that are given back together often lie together: their bits are gathered as long as they are of one word. What
+ * ends a word, a fault perhaps, is looked at again as the first of the next. */
 void pool_give(tarn_pool *pool, void *const *objects, size_t count)
 {
+    const size_t slot_size = pool->slot_size;
     pool_chunk *chunk = pool->chunks;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count;) {
         const pool_place place = find_live(pool, objects[i], chunk);
-        chunk = give_at(pool, place) ? pool->chunks : place.chunk;
+        chunk = place.chunk;
+        const size_t word = place.index / 64;
+        const uintptr_t start = (uintptr_t)slot_at(pool, chunk, word * 64);
+        const uint64_t not_live = chunk->map.levels[0][word] | untouched_bits(chunk, word);
+        uint64_t seen = not_live | UINT64_C(1) << place.index % 64;
+        const size_t first = i;
+        for (i++; i < count; i++) {
+            const size_t offset = (uintptr_t)objects[i] - start;
+            if (offset >= 64 * slot_size) {
+                break;
+            }
+            const size_t index = slot_of(pool, offset);
+            if (index * slot_size != offset || (seen >> index & 1) != 0) {
+                break;
+            }
+            seen |= UINT64_C(1) << index;
+        }
+        if (give_word(pool, chunk, word, seen & ~not_live, i - first)) {
+            chunk = pool->chunks;
+        }
     }
     note_moved(pool, count);
 }

@@ -95,6 +95,7 @@ static void cache_drop(tarn_pool *pool)
 {
     pool_books_give(pool, pool->cache, cache_bytes(pool));
     pool->cache = NULL;
+    pool->cache_size = pool->cache_first;
     pool->open = nothing;
     pool->hidden = nothing;
 }
@@ -107,6 +108,46 @@ static void cache_spill(tarn_pool *pool, size_t count)
     pool_give(pool, oldest, count);
     memmove(oldest, oldest + count, rest * sizeof *oldest);
     stack_of(pool)->top = oldest + rest;
+}
+
+/* Moves the cache to memory for `size` objects, which are not fewer than it has; false if there is none. */
+static bool cache_resize(tarn_pool *pool, size_t size)
+{
+    const size_t count = cached_count(pool);
+    void **const cache = pool_books_take(pool, (size + 1) * sizeof(void *), 0);
+    if (cache == NULL) {
+        return false;
+    }
+    memcpy(cache, pool->cache, (count + 1) * sizeof(void *));
+    pool_books_give(pool, pool->cache, cache_bytes(pool));
+    pool->cache = cache;
+    pool->cache_size = size;
+    *stack_of(pool) = (tarn_pool_stack){cache + 1 + count, cache + 1 + size};
+    return true;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Objects that a cache may hold so that it takes at most an eighth of the memory of `slots`. */
+static size_t cache_most(const tarn_pool *pool, size_t slots)
+{
+    return pool->slot_size >= 64 ? slots : slots / 64 * pool->slot_size;
+}
+
+/* Makes the full cache larger if that would have saved as many ways to the chunks and back as it takes to move all
+ * objects twice. So it grows to what use goes up and down by, and a last way down does not end in it. */
+static bool cache_grow(tarn_pool *pool)
+{
+    if (pool->options.cache_objects != 0 || pool->options.preallocate ||
+        pool->returned / 2 < pool->slots) {
+        return false;
+    }
+    const size_t size = smaller(pool->cache_size * 2, cache_most(pool, pool->slots));
+    pool->returned = 0;
+    return size > pool->cache_size && cache_resize(pool, size);
 }
 
 static void *refuse(tarn_pool *pool)
@@ -131,7 +172,7 @@ static void *cached_alloc(tarn_pool *pool)
     if (count < wanted) {
         memmove(pool->cache + 1, pool->cache + 1 + wanted - count, count * sizeof(void *));
     }
-    if (pool->batch < pool->cache_size / 2) {
+    if (pool->batch < pool->cache_first / 2) {
         pool->batch *= 2;
     }
     stack_of(pool)->top = pool->cache + count;
@@ -145,7 +186,9 @@ static void cached_free(tarn_pool *pool, void *object)
         pool_give(pool, &object, 1);
         return;
     }
-    cache_spill(pool, pool->cache_size / 2 + 1);
+    if (!cache_grow(pool)) {
+        cache_spill(pool, pool->cache_size / 2 + 1);
+    }
     *stack_of(pool)->top++ = object;
 }
 
@@ -377,7 +420,7 @@ size_t tarn_pool_alloc_bulk(tarn_pool *pool, void **objects, size_t count)
             objects[done] = *--pool->open.top;
         }
         /* Many go directly. */
-        while (count - done > pool->cache_size / 2) {
+        while (count - done > pool->cache_first / 2) {
             const size_t got = pool_take(pool, objects + done, 1, count - done);
             done += got;
             if (got == 0) {
@@ -400,9 +443,9 @@ void tarn_pool_free_bulk(tarn_pool *pool, void *const *objects, size_t count)
         pool_shared_free_bulk(pool, objects, count);
         return;
     }
-    if (pool->mode == POOL_CACHED && count > pool->cache_size / 2) {
+    if (pool->mode == POOL_CACHED && count > pool->cache_first / 2) {
         /* The newest stay at hand. */
-        const size_t direct = count - pool->cache_size / 2;
+        const size_t direct = count - pool->cache_first / 2;
         pool_give(pool, objects, direct);
         objects += direct;
         count -= direct;
@@ -478,6 +521,8 @@ size_t tarn_pool_trim(tarn_pool *pool)
     pool_chunks_trim(pool, true);
     if (pool->slots == 0) {
         cache_drop(pool);
+    } else if (pool->cache_size > pool->cache_first) {
+        (void)cache_resize(pool, pool->cache_first);
     }
     /* Other threads may have taken more meanwhile. */
     const size_t after = pool->books.footprint;
@@ -679,11 +724,6 @@ static size_t objects_in(const tarn_pool *pool, size_t bytes)
     return count > OBJECTS_LEAST ? count : OBJECTS_LEAST;
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Fills in the sizes that the options leave open. */
 static tarn_status lay_out(tarn_pool *pool)
 {
@@ -739,7 +779,12 @@ static tarn_status lay_out(tarn_pool *pool)
         /* What some threads keep at hand must leave the most for others. */
         cache_size = smaller(cache_size, options->max_objects / 32 + 1);
     }
+    if (options->preallocate && options->threads == TARN_ALONE && options->cache_objects == 0 &&
+        cache_most(pool, most) > cache_size) {
+        cache_size = cache_most(pool, most);
+    }
     pool->cache_size = smaller(smaller(cache_size, most), PTRDIFF_MAX / sizeof(void *) - 1);
+    pool->cache_first = pool->cache_size;
     pool->batch = smaller(BATCH_FIRST, (pool->cache_size + 1) / 2);
     return TARN_OK;
 }
