@@ -140,6 +140,7 @@ typedef struct tarn_pool {
     struct pool_magazine *empty;
     size_t full_count;
     tarn_memory magazines;     /* of a pool that preallocates: all of them */
+    size_t exchanged;          /* objects that passed the depot since it was last emptied */
     size_t cache_count;        /* threads that have a cache */
     struct pool_cache *caches; /* theirs */
     size_t leaving;            /* threads that are giving theirs up; guarded, as the two above, by
@@ -158,16 +159,18 @@ typedef struct tarn_pool {
     void **cache;           /* memory of the cache */
     struct pool_unpooled *unpooled;
 
-    size_t slots;      /* objects that the chunks have room for */
-    size_t taken;      /* of these: handed to caches or users */
-    size_t peak_taken; /* the most that ever were */
-    size_t next_slots; /* objects of the next chunk */
-    size_t batch;      /* objects of the next refill */
-    size_t keep;       /* slots that are kept because they were wanted again */
-    size_t high;       /* the most that was taken in the current window */
-    size_t window;     /* objects still to move until the window ends */
-    size_t since;      /* objects moved since a chunk went back by itself */
-    tarn_stats books;  /* what is kept exactly: footprint, failures; with `history` all of it */
+    size_t slots;             /* objects that the chunks have room for */
+    size_t taken;             /* of these: handed to caches or users */
+    size_t peak_taken;        /* the most that ever were */
+    size_t next_slots;        /* objects of the next chunk */
+    size_t batch;             /* objects of the next refill */
+    size_t keep;              /* slots that are kept because they were wanted again */
+    size_t reserved;          /* slots that are kept because they were reserved */
+    struct pool_chunk *spare; /* a chunk that became empty and was kept */
+    size_t high;              /* the most that was taken in the current window */
+    size_t window;            /* objects still to move until the window ends */
+    size_t since;             /* objects moved since a chunk went back by itself */
+    tarn_stats books; /* what is kept exactly: footprint, failures; with `history` all of it */
 } tarn_pool;
 
 /* Makes a pool in the caller's storage. Takes nothing from upstream, unless it preallocates.
@@ -232,8 +235,8 @@ TARN_API void tarn_pool_free_bulk(tarn_pool *pool, void *const *objects, size_t 
  * may be soon. Any pointer may be asked of. Constant time on average. */
 TARN_API bool tarn_pool_owns(tarn_pool *pool, const void *pointer);
 
-/* Makes sure that so many objects more can be allocated without asking upstream: by the calling thread,
- * if others do not take them. TARN_NO_MEMORY, or TARN_NO_ROOM if max_objects would be passed; then nothing has
+/* Makes sure that so many objects more can be allocated without asking upstream, until the next trim: by
+ * the calling thread, if others do not take them. TARN_NO_MEMORY, or TARN_NO_ROOM if max_objects would be passed; then nothing has
  * changed. */
 TARN_API tarn_status tarn_pool_reserve(tarn_pool *pool, size_t count);
 

@@ -29,7 +29,8 @@ enum {
     WANTED =
         8, /* times the slots: a chunk wanted again so soon after one went back was given back too early */
     BATCH_WRITTEN = 16,
-    CACHE_LINE = 64 /* bytes */
+    RESERVE_CHUNKS = 4096, /* that a reserve takes at most if one will not do */
+    CACHE_LINE = 64        /* bytes */
 };
 
 /* ------------------------------------------------------------------------------------------------
@@ -179,7 +180,8 @@ find_near(const tarn_pool *pool, const void *pointer, pool_chunk *hint)
         offset = (uintptr_t)pointer - (uintptr_t)hint->first;
     }
     const size_t index = slot_of(pool, offset);
-    return (pool_place){hint, index, index * pool->slot_size == offset && index < hint->touched};
+    const bool is_start = index * pool->slot_size == offset;
+    return (pool_place){hint, index, is_start, is_start && index < hint->touched};
 }
 
 pool_place pool_find(const tarn_pool *pool, const void *pointer)
@@ -264,14 +266,14 @@ size_t pool_chunk_size(const tarn_pool *pool, size_t count)
 static pool_chunk *add_chunk(tarn_pool *pool, size_t count)
 {
     const size_t size = pool_chunk_size(pool, count);
-    if (size == 0 || !cells_prepare(pool, count * pool->slot_size)) {
-        return NULL;
-    }
-    pool_chunk *chunk = tarn_heap_alloc(pool->options.upstream, size, chunk_alignment(pool));
+    pool_chunk *chunk = size != 0 ? pool_books_take(pool, size, chunk_alignment(pool)) : NULL;
     if (chunk == NULL) {
         return NULL;
     }
-    heap_books_hold(&pool->books, size);
+    if (!cells_prepare(pool, count * pool->slot_size)) {
+        pool_books_give(pool, chunk, size);
+        return NULL;
+    }
     if (count * pool->slot_size > UINT64_MAX / pool->slot_size) {
         pool->inverse = 0; /* would not be exact */
     }
@@ -293,7 +295,8 @@ static pool_chunk *add_chunk(tarn_pool *pool, size_t count)
     for (uintptr_t cell = first_cell(pool, chunk); cell <= last_cell(pool, chunk); cell++) {
         cell_add(pool, cell, chunk);
     }
-    pool->slots += count;
+    /* The depot looks at it without the lock. */
+    __atomic_store_n(&pool->slots, pool->slots + count, __ATOMIC_RELAXED);
     if (pool->since / WANTED <= pool->slots) {
         /* Given back too early: what is wanted in turns is kept. */
         pool->keep = pool->slots;
@@ -320,7 +323,10 @@ static void remove_chunk(tarn_pool *pool, pool_chunk *chunk)
     if (chunk->next != NULL) {
         chunk->next->previous = chunk->previous;
     }
-    pool->slots -= chunk->count;
+    __atomic_store_n(&pool->slots, pool->slots - chunk->count, __ATOMIC_RELAXED);
+    if (pool->spare == chunk) {
+        pool->spare = NULL;
+    }
     if (pool->is_watched) {
         heap_watch_show(chunk->first, chunk->span);
     }
@@ -342,7 +348,30 @@ static bool may_go(const tarn_pool *pool, const pool_chunk *chunk)
 {
     const size_t rest = pool->slots - chunk->count;
     return is_empty(chunk) && !pool->options.preallocate && rest >= pool->keep &&
-           rest - pool->taken >= chunk->count / 2;
+           rest >= pool->reserved && rest - pool->taken >= chunk->count / 2;
+}
+
+/* A chunk has become empty, and goes back if it may. Of two that are empty only one is kept, so what is left when nothing is in
+ * use is a single chunk at most. True if this one went. */
+__attribute__((noinline)) static bool consider(tarn_pool *pool, pool_chunk *chunk)
+{
+    pool_chunk *const spare = pool->spare;
+    pool->spare = NULL;
+    if (spare != NULL && spare != chunk && may_go(pool, spare)) {
+        remove_chunk(pool, spare);
+        pool->since = 0;
+    } else {
+        pool->spare = spare;
+    }
+    if (may_go(pool, chunk)) {
+        remove_chunk(pool, chunk);
+        pool->since = 0;
+        return true;
+    }
+    if (pool->spare == NULL || !is_empty(pool->spare)) {
+        pool->spare = chunk;
+    }
+    return false;
 }
 
 /* The next chunk, of twice the size; smaller when upstream has no more. */
@@ -371,21 +400,46 @@ static pool_chunk *grow(tarn_pool *pool, size_t least)
     return chunk;
 }
 
+/* Chunks that were made after `last` go again; nothing in them is in use. */
+static void undo(tarn_pool *pool, const pool_chunk *last)
+{
+    while (pool->chunks != last) {
+        remove_chunk(pool, pool->chunks);
+    }
+}
+
 tarn_status pool_chunks_reserve(tarn_pool *pool, size_t count)
 {
-    const size_t left = pool->slots - pool->taken;
-    if (count <= left) {
+    if (count > PTRDIFF_MAX) {
+        return TARN_NO_MEMORY;
+    }
+    const size_t wanted = pool->taken + count;
+    if (count <= pool->slots - pool->taken) {
+        pool->reserved = wanted > pool->reserved ? wanted : pool->reserved;
         return TARN_OK;
     }
-    count -= left;
-    if (pool->options.max_objects != 0 && count > pool->options.max_objects - pool->slots) {
-        return TARN_NO_ROOM;
+    const size_t next_slots = pool->next_slots;
+    const pool_chunk *const last = pool->chunks;
+    if (grow(pool, wanted - pool->slots) == NULL) {
+        /* Not in one piece; perhaps in some. */
+        for (unsigned left = RESERVE_CHUNKS; pool->slots < wanted; left--) {
+            if (left == 0 || grow(pool, 1) == NULL) {
+                undo(pool, last);
+                pool->next_slots = next_slots;
+                return TARN_NO_MEMORY;
+            }
+        }
     }
-    return grow(pool, count) != NULL ? TARN_OK : TARN_NO_MEMORY;
+    pool->reserved = wanted;
+    return TARN_OK;
 }
 
 void pool_chunks_trim(tarn_pool *pool, bool all)
 {
+    if (all) {
+        pool->keep = 0;
+        pool->reserved = 0;
+    }
     for (pool_chunk *chunk = pool->chunks, *next; chunk != NULL; chunk = next) {
         next = chunk->next;
         if (all ? is_empty(chunk) && !pool->options.preallocate : may_go(pool, chunk)) {
@@ -397,9 +451,6 @@ void pool_chunks_trim(tarn_pool *pool, bool all)
         pool->cells = NULL;
         pool->cell_count = 0;
         pool->next_slots = pool->options.first_objects;
-    }
-    if (all) {
-        pool->keep = 0;
     }
 }
 
@@ -578,6 +629,7 @@ find_live(const tarn_pool *pool, const void *object, pool_chunk *hint)
     const pool_place place = find_near(pool, object, hint);
     TARN_CHECK(place.chunk != NULL, "not an object of this pool", pool->heap.name, object);
     TARN_CHECK(place.is_start, "not the start of an object of this pool", pool->heap.name, object);
+    TARN_CHECK(place.is_touched, "not an object in use", pool->heap.name, object);
     TARN_CHECK(!base_bitmap_test(&place.chunk->map, place.index), "double free", pool->heap.name,
                object);
     return place;
@@ -593,12 +645,7 @@ __attribute__((always_inline)) static inline bool give_at(tarn_pool *pool, pool_
     }
     chunk->free++;
     pool->taken--;
-    if (base_unlikely(is_empty(chunk)) && may_go(pool, chunk)) {
-        remove_chunk(pool, chunk);
-        pool->since = 0;
-        return true;
-    }
-    return false;
+    return base_unlikely(is_empty(chunk)) && consider(pool, chunk);
 }
 
 pool_place pool_find_live(tarn_pool *pool, const void *object)
@@ -648,12 +695,7 @@ give_word(tarn_pool *pool, pool_chunk *chunk, size_t word, uint64_t bits, size_t
     }
     chunk->free += count;
     pool->taken -= count;
-    if (base_unlikely(is_empty(chunk)) && may_go(pool, chunk)) {
-        remove_chunk(pool, chunk);
-        pool->since = 0;
-        return true;
-    }
-    return false;
+    return base_unlikely(is_empty(chunk)) && consider(pool, chunk);
 }
 
 /* Objects that are given back together often lie together: their bits are gathered as long as they are of one word. What
@@ -688,13 +730,30 @@ void pool_give(tarn_pool *pool, void *const *objects, size_t count)
     note_moved(pool, count);
 }
 
+static bool is_live(const pool_chunk *chunk, size_t index)
+{
+    return chunk->live != NULL ? (chunk->live[index / 64] >> index % 64 & 1) != 0
+                               : !base_bitmap_test(&chunk->map, index);
+}
+
+static void poison_live(const tarn_pool *pool, const pool_chunk *chunk)
+{
+    for (size_t index = 0; index < chunk->touched; index++) {
+        if (is_live(chunk, index)) {
+            memset(slot_at(pool, chunk, index), POOL_POISON, pool->options.size);
+        }
+    }
+}
+
 void pool_chunks_reset(tarn_pool *pool)
 {
     for (pool_chunk *chunk = pool->chunks; chunk != NULL; chunk = chunk->next) {
         if (!is_roomy(chunk)) {
             add_roomy(pool, chunk);
         }
-        if (pool->options.construct == NULL && pool->options.destruct == NULL) {
+        if (pool->options.poison) {
+            poison_live(pool, chunk);
+        } else if (pool->options.construct == NULL && pool->options.destruct == NULL) {
             base_bitmap_close(&chunk->map);
             chunk->touched = 0;
             chunk->free = 0;
@@ -733,7 +792,7 @@ bool pool_chunks_mark(tarn_pool *pool, void *const *objects, size_t count, bool 
 {
     for (*done = 0; *done < count; ++*done) {
         const pool_place place = pool_find(pool, objects[*done]);
-        if (place.chunk == NULL || !place.is_start ||
+        if (place.chunk == NULL || !place.is_touched ||
             base_bitmap_test(&place.chunk->map, place.index) == set) {
             return false;
         }

@@ -51,7 +51,8 @@ typedef struct pool_chunk {
 typedef struct pool_place {
     pool_chunk *chunk; /* NULL: in no chunk of the pool */
     size_t index;      /* of the slot */
-    bool is_start;     /* the address is that of a slot that was ever taken */
+    bool is_start;     /* the address is that of the slot */
+    bool is_touched;   /* and the slot was ever taken */
 } pool_place;
 
 pool_place pool_find(const tarn_pool *pool, const void *pointer);
@@ -76,7 +77,7 @@ void *pool_take_one(tarn_pool *pool);
 void pool_note_live(tarn_pool *pool, const void *object);
 void pool_note_free(tarn_pool *pool, const void *object);
 
-/* Makes room for so many more objects. */
+/* Makes room for so many more objects, which stays until a trim. */
 tarn_status pool_chunks_reserve(tarn_pool *pool, size_t count);
 
 /* Gives empty chunks back; all of them, or those that the pool need not keep. */

@@ -464,7 +464,7 @@ bool tarn_pool_owns(tarn_pool *pool, const void *pointer)
         return pool_unpooled_size(pool->unpooled, pointer) != 0;
     }
     enter(pool);
-    const bool owns = pool_find(pool, pointer).is_start;
+    const bool owns = pool_find(pool, pointer).is_touched;
     leave(pool);
     return owns;
 }
@@ -481,6 +481,11 @@ tarn_status tarn_pool_reserve(tarn_pool *pool, size_t count)
 {
     if (pool->mode == POOL_UNPOOLED) {
         return unpooled_reserve(pool, count);
+    }
+    const size_t most = pool->options.max_objects;
+    const size_t live = (size_t)tarn_pool_stats(pool).blocks;
+    if (most != 0 && (live > most || count > most - live)) {
+        return TARN_NO_ROOM;
     }
     if (has_cache(pool) && !cache_make(pool)) {
         return TARN_NO_MEMORY;

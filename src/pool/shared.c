@@ -46,7 +46,8 @@ typedef struct pool_cache {
     struct pool_cache *before;
 } pool_cache;
 
-enum { SEGMENT = 64, THREAD_CACHES = 16, NUMBERS_GROW = 8, SEGMENTS_FIRST = 8 };
+/* DEPOT_TURNS: times the slots, objects that pass the depot until it is emptied */
+enum { DEPOT_TURNS = 4, SEGMENT = 64, THREAD_CACHES = 16, NUMBERS_GROW = 8, SEGMENTS_FIRST = 8 };
 
 typedef struct pool_thread {
     pool_cache *
@@ -174,14 +175,16 @@ static pool_magazine *depot_take(tarn_pool *pool, pool_magazine *empty)
     pool_magazine *const full = pop(&pool->full);
     if (full != NULL) {
         pool->full_count--;
+        pool->exchanged += pool->cache_size;
         push(&pool->empty, empty);
     }
     heap_lock_release(&pool->depot_lock);
     return full;
 }
 
-/* An empty magazine for a full one; NULL: the depot has enough full ones, or no empty one, which `lacks` tells. */
-static pool_magazine *depot_give(tarn_pool *pool, pool_magazine *full, bool *lacks)
+/* An empty magazine for a full one; NULL: the depot has enough full ones, or no empty one, which `lacks` tells. `is_due`: it
+ * is time to empty the depot. */
+static pool_magazine *depot_give(tarn_pool *pool, pool_magazine *full, bool *lacks, bool *is_due)
 {
     pool_magazine *empty = NULL;
     heap_lock_take(&pool->depot_lock);
@@ -194,6 +197,7 @@ static pool_magazine *depot_give(tarn_pool *pool, pool_magazine *full, bool *lac
             pool->full_count++;
         }
     }
+    *is_due = pool->exchanged / DEPOT_TURNS >= __atomic_load_n(&pool->slots, __ATOMIC_RELAXED);
     heap_lock_release(&pool->depot_lock);
     return empty;
 }
@@ -224,6 +228,7 @@ static void depot_empty(tarn_pool *pool)
     full = pool->full;
     pool->full = NULL;
     pool->full_count = 0;
+    pool->exchanged = 0;
     heap_lock_release(&pool->depot_lock);
     while (full != NULL) {
         pool_magazine *const magazine = pop(&full);
@@ -630,7 +635,14 @@ static void spill(tarn_pool *pool, pool_cache *cache)
         return;
     }
     bool lacks;
-    pool_magazine *empty = depot_give(pool, cache->previous, &lacks);
+    bool is_due;
+    pool_magazine *empty = depot_give(pool, cache->previous, &lacks, &is_due);
+    if (is_due) {
+        /* What lies in the depot for long holds chunks that could go. */
+        heap_lock_take(&pool->lock);
+        depot_empty(pool);
+        heap_lock_release(&pool->lock);
+    }
     if (empty == NULL && lacks) {
         empty = depot_grow(pool, cache->previous);
     }
