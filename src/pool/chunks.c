@@ -238,7 +238,7 @@ static size_t chunk_alignment(const tarn_pool *pool)
 
 static size_t live_words(const tarn_pool *pool, size_t count)
 {
-    return pool->mode == POOL_CHECKED ? base_bitmap_words_for(count) : 0;
+    return pool->mode == POOL_CHECKED || pool->is_watched ? base_bitmap_words_for(count) : 0;
 }
 
 static size_t books_size(const tarn_pool *pool, size_t count)
@@ -659,6 +659,20 @@ void pool_give_one(tarn_pool *pool, pool_place place)
     note_moved(pool, 1);
 }
 
+void pool_tell(pool_place place)
+{
+    place.chunk->live[place.index / 64] |= UINT64_C(1) << place.index % 64;
+}
+
+bool pool_take_told(pool_place place)
+{
+    uint64_t *const word = &place.chunk->live[place.index / 64];
+    const uint64_t bit = UINT64_C(1) << place.index % 64;
+    const bool was_told = (*word & bit) != 0;
+    *word &= ~bit;
+    return was_told;
+}
+
 void pool_note_live(tarn_pool *pool, const void *object)
 {
     const pool_place place = find_near(pool, object, pool->chunks);
@@ -730,16 +744,16 @@ void pool_give(tarn_pool *pool, void *const *objects, size_t count)
     note_moved(pool, count);
 }
 
-static bool is_live(const pool_chunk *chunk, size_t index)
+static bool is_live(const tarn_pool *pool, const pool_chunk *chunk, size_t index)
 {
-    return chunk->live != NULL ? (chunk->live[index / 64] >> index % 64 & 1) != 0
-                               : !base_bitmap_test(&chunk->map, index);
+    return pool->mode == POOL_CHECKED ? (chunk->live[index / 64] >> index % 64 & 1) != 0
+                                      : !base_bitmap_test(&chunk->map, index);
 }
 
 static void poison_live(const tarn_pool *pool, const pool_chunk *chunk)
 {
     for (size_t index = 0; index < chunk->touched; index++) {
-        if (is_live(chunk, index)) {
+        if (is_live(pool, chunk, index)) {
             memset(slot_at(pool, chunk, index), POOL_POISON, pool->options.size);
         }
     }

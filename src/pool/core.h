@@ -44,7 +44,8 @@ typedef struct pool_chunk {
     size_t free;    /* of these, in nobody's hands: their bits are set */
     size_t rover;   /* of a watched pool: where the last search ended */
     base_bitmap map;
-    uint64_t *live; /* of a checked pool: a bit for each touched slot that is the user's */
+    /* A bit for each touched slot. Of a checked pool: it is the user's. Of a watched one: Valgrind was told of it. */
+    uint64_t *live;
 } pool_chunk;
 
 /* Where an object is. */
@@ -72,6 +73,10 @@ void pool_give_one(tarn_pool *pool, pool_place place);
 
 /* One object; in a watched pool, the one that was given back longest ago or so. */
 void *pool_take_one(tarn_pool *pool);
+
+/* Of a watched pool, the bit of the slot; taking it clears it. */
+void pool_tell(pool_place place);
+bool pool_take_told(pool_place place);
 
 /* For checked pools: the object is the user's from now on, or is no longer; what is not is fatal. */
 void pool_note_live(tarn_pool *pool, const void *object);

@@ -2,8 +2,8 @@
 #include "pool/core.h"
 
 #include "heap/lock.h"
-#include "heap/watch.h"
 #include "pool/unpooled.h"
+#include "pool/watch.h"
 #include "tarn/heaps.h"
 
 #include <string.h>
@@ -249,20 +249,25 @@ static void checked_free(tarn_pool *pool, void *object)
     }
 }
 
-static void *direct_alloc(tarn_pool *pool)
+/* `tells`: Valgrind is told of the object as a block, not only that it may be touched. */
+static void *direct_alloc(tarn_pool *pool, bool tells)
 {
+    const size_t size = pool->options.size;
     enter(pool);
     void *object = pool_take_one(pool);
     if (object == NULL) {
         pool->books.failures++;
     } else {
-        heap_books_give(&pool->books, pool->options.size);
+        heap_books_give(&pool->books, size);
+        if (pool->is_watched && tells) {
+            pool_tell(pool_find(pool, object));
+            pool_watch_give(pool, object, size);
+        }
     }
     leave(pool);
     if (object == NULL) {
         return NULL;
     }
-    const size_t size = pool->options.size;
     if (pool->is_watched) {
         heap_watch_show(object, size);
     }
@@ -286,6 +291,9 @@ static void direct_free(tarn_pool *pool, void *object)
         memset(object, POOL_POISON, size);
     }
     if (pool->is_watched) {
+        if (pool_take_told(place)) {
+            pool_watch_take(pool, object, size);
+        }
         heap_watch_take(object, size);
     }
     heap_books_take(&pool->books, size);
@@ -357,7 +365,7 @@ __attribute__((noinline)) static void *other_alloc(tarn_pool *pool)
     case POOL_CHECKED:
         return checked_alloc(pool);
     case POOL_DIRECT:
-        return direct_alloc(pool);
+        return direct_alloc(pool, true);
     default:
         return unpooled_alloc(pool);
     }
@@ -547,6 +555,9 @@ void tarn_pool_reset(tarn_pool *pool)
     if (pool->cache != NULL) {
         stack_of(pool)->top = pool->cache + 1;
     }
+    if (pool->is_watched) {
+        pool_watch_open(pool);
+    }
     pool_chunks_reset(pool);
     heap_books_take_all(&pool->books);
 }
@@ -654,7 +665,8 @@ static void *heap_alloc(tarn_heap *heap, size_t size, size_t alignment)
         leave(pool);
         return NULL;
     }
-    return tarn_pool_alloc(pool);
+    /* A chunk of another pool, perhaps, that has blocks of its own. */
+    return pool->mode == POOL_DIRECT ? direct_alloc(pool, false) : tarn_pool_alloc(pool);
 }
 
 static void heap_free(tarn_heap *heap, void *block, size_t size)
@@ -858,6 +870,9 @@ tarn_status tarn_pool_init(tarn_pool *pool, const tarn_pool_options *options)
     pool->mode = mode_for(pool);
     tarn_status status = lay_out(pool);
     if (status == TARN_OK) {
+        if (pool->is_watched) {
+            pool_watch_open(pool);
+        }
         status = prepare(pool);
         if (status != TARN_OK) {
             tarn_pool_deinit(pool);
@@ -868,6 +883,9 @@ tarn_status tarn_pool_init(tarn_pool *pool, const tarn_pool_options *options)
 
 void tarn_pool_deinit(tarn_pool *pool)
 {
+    if (pool->is_watched) {
+        pool_watch_close(pool);
+    }
     if (pool->mode == POOL_UNPOOLED) {
         if (pool->unpooled != NULL) {
             unpooled_free_all(pool);
