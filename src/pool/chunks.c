@@ -227,13 +227,18 @@ static void remove_roomy(tarn_pool *pool, pool_chunk *chunk)
 /* ------------------------------------------------------------------------------------------------
  * Chunks come and go.
  */
-/* Slots that fit into cache lines, or that lines fit into, do not straddle them needlessly. */
+/* Of the first slot: slots that fit into cache lines, or that lines fit into, do not straddle them needlessly. */
+static size_t first_alignment(const tarn_pool *pool)
+{
+    const size_t divides = pool->slot_size & (~pool->slot_size + 1);
+    const size_t line = divides < CACHE_LINE ? divides : CACHE_LINE;
+    return pool->alignment > line ? pool->alignment : line;
+}
+
+/* What upstream is asked for: no more than objects need, for it may not have more. */
 static size_t chunk_alignment(const tarn_pool *pool)
 {
-    size_t line = pool->slot_size & (~pool->slot_size + 1);
-    line = line < CACHE_LINE ? line : CACHE_LINE;
-    line = line > 16 ? line : 16;
-    return pool->alignment > line ? pool->alignment : line;
+    return pool->alignment > 16 ? pool->alignment : 16;
 }
 
 static size_t live_words(const tarn_pool *pool, size_t count)
@@ -241,12 +246,19 @@ static size_t live_words(const tarn_pool *pool, size_t count)
     return pool->mode == POOL_CHECKED || pool->is_watched ? base_bitmap_words_for(count) : 0;
 }
 
+/* Bytes of a chunk before its first slot, at least. */
 static size_t books_size(const tarn_pool *pool, size_t count)
 {
     const size_t words = base_bitmap_words(count) + live_words(pool, count);
-    const size_t size =
-        base_align_up(sizeof(pool_chunk), sizeof(uint64_t)) + words * sizeof(uint64_t);
-    return base_align_up(size, chunk_alignment(pool));
+    return base_align_up(sizeof(pool_chunk), sizeof(uint64_t)) + words * sizeof(uint64_t);
+}
+
+/* The same with what alignment may ask for wherever upstream puts the chunk. */
+static size_t books_room(const tarn_pool *pool, size_t count)
+{
+    const size_t given = chunk_alignment(pool);
+    const size_t wanted = first_alignment(pool);
+    return base_align_up(books_size(pool, count), given) + (wanted > given ? wanted - given : 0);
 }
 
 size_t pool_chunk_size(const tarn_pool *pool, size_t count)
@@ -256,7 +268,7 @@ size_t pool_chunk_size(const tarn_pool *pool, size_t count)
     /* The books take less than the slots would if each had 8 bytes more. */
     if (count > PTRDIFF_MAX / 16 || pool->alignment > PTRDIFF_MAX / 4 ||
         !base_checked_mul(count, pool->slot_size, &span) ||
-        !base_checked_add(span, books_size(pool, count), &size) || size > PTRDIFF_MAX) {
+        !base_checked_add(span, books_room(pool, count), &size) || size > PTRDIFF_MAX) {
         return 0;
     }
     return size;
@@ -278,7 +290,8 @@ static pool_chunk *add_chunk(tarn_pool *pool, size_t count)
         pool->inverse = 0; /* would not be exact */
     }
     *chunk = (pool_chunk){.size = size, .span = count * pool->slot_size, .count = count};
-    chunk->first = (unsigned char *)chunk + books_size(pool, count);
+    chunk->first =
+        base_align_pointer((unsigned char *)chunk + books_size(pool, count), first_alignment(pool));
     uint64_t *const words = (uint64_t *)(void *)((unsigned char *)chunk +
                                                  base_align_up(sizeof *chunk, sizeof(uint64_t)));
     base_bitmap_init(&chunk->map, words, count);
@@ -398,6 +411,11 @@ static pool_chunk *grow(tarn_pool *pool, size_t least)
         pool->next_slots = next > pool->next_slots ? next : pool->next_slots;
     }
     return chunk;
+}
+
+bool pool_chunks_begin(tarn_pool *pool)
+{
+    return pool->roomy != NULL || grow(pool, 1) != NULL;
 }
 
 /* Chunks that were made after `last` go again; nothing in them is in use. */

@@ -82,6 +82,9 @@ bool pool_take_told(pool_place place);
 void pool_note_live(tarn_pool *pool, const void *object);
 void pool_note_free(tarn_pool *pool, const void *object);
 
+/* Makes sure that there is at least one object to take. */
+bool pool_chunks_begin(tarn_pool *pool);
+
 /* Makes room for so many more objects, which stays until a trim. */
 tarn_status pool_chunks_reserve(tarn_pool *pool, size_t count);
 

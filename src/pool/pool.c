@@ -77,17 +77,35 @@ static size_t cache_bytes(const tarn_pool *pool)
     return (pool->cache_size + 1) * sizeof(void *);
 }
 
-/* True if there is a cache, now. */
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Objects that a cache may hold so that it takes at most an eighth of the memory of `slots`. */
+static size_t cache_most(const tarn_pool *pool, size_t slots)
+{
+    return pool->slot_size >= 64 ? slots : slots / 64 * pool->slot_size;
+}
+
+/* True if there is a cache, now. Where the first chunk turned out small, so is the cache. */
 static bool cache_make(tarn_pool *pool)
 {
-    if (pool->cache == NULL) {
-        pool->cache = pool_books_take(pool, cache_bytes(pool), 0);
-        if (pool->cache == NULL) {
-            return false;
-        }
-        pool->cache[0] = NULL;
-        *stack_of(pool) = (tarn_pool_stack){pool->cache + 1, pool->cache + 1 + pool->cache_size};
+    if (pool->cache != NULL) {
+        return true;
     }
+    if (pool->options.cache_objects == 0 && !pool->options.preallocate && pool->slots > 0) {
+        const size_t most = cache_most(pool, pool->slots);
+        pool->cache_size = smaller(pool->cache_first, most > CACHE_LEAST ? most : CACHE_LEAST);
+        pool->cache_first = pool->cache_size;
+        pool->batch = smaller(pool->batch, (pool->cache_size + 1) / 2);
+    }
+    pool->cache = pool_books_take(pool, cache_bytes(pool), 0);
+    if (pool->cache == NULL) {
+        return false;
+    }
+    pool->cache[0] = NULL;
+    *stack_of(pool) = (tarn_pool_stack){pool->cache + 1, pool->cache + 1 + pool->cache_size};
     return true;
 }
 
@@ -126,17 +144,6 @@ static bool cache_resize(tarn_pool *pool, size_t size)
     return true;
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Objects that a cache may hold so that it takes at most an eighth of the memory of `slots`. */
-static size_t cache_most(const tarn_pool *pool, size_t slots)
-{
-    return pool->slot_size >= 64 ? slots : slots / 64 * pool->slot_size;
-}
-
 /* Makes the full cache larger if that would have saved as many ways to the chunks and back as it takes to move all
  * objects twice. So it grows to what use goes up and down by, and a last way down does not end in it. */
 static bool cache_grow(tarn_pool *pool)
@@ -160,7 +167,7 @@ static void *refuse(tarn_pool *pool)
 static void *cached_alloc(tarn_pool *pool)
 {
     void *object;
-    if (!cache_make(pool)) {
+    if ((pool->cache == NULL && !pool_chunks_begin(pool)) || !cache_make(pool)) {
         return pool_take(pool, &object, 1, 1) == 1 ? object : refuse(pool);
     }
     /* The lowest address on top. */
