@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: double free \(twolevel, block 0x[0-9a-f]+\) */
+#include "tarn/twolevel.h"
+
+int main(void)
+{
+    tarn_twolevel twolevel;
+    tarn_twolevel_init(&twolevel, NULL);
+    char *block = tarn_twolevel_alloc(&twolevel, 24);
+    char *other = tarn_twolevel_alloc(&twolevel, 24);
+    tarn_twolevel_free(&twolevel, block, 24);
+    tarn_twolevel_free(&twolevel, other, 24);
+    tarn_twolevel_free(&twolevel, block, 24);
+    tarn_twolevel_trim(&twolevel);
+    return 0;
+}

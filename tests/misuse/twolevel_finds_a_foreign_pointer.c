@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: not a block of this heap \(twolevel, block 0x[0-9a-f]+\) */
+#include "tarn/twolevel.h"
+
+int main(void)
+{
+    tarn_twolevel twolevel;
+    char outside[24];
+    tarn_twolevel_init(&twolevel, NULL);
+    tarn_twolevel_alloc(&twolevel, 24);
+    tarn_twolevel_free(&twolevel, outside, 24);
+    return 0;
+}

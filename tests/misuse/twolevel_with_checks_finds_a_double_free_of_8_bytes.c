@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: double free \(twolevel, block 0x[0-9a-f]+\) */
+#include "tarn/twolevel.h"
+
+int main(void)
+{
+    tarn_twolevel twolevel;
+    tarn_twolevel_init(&twolevel, &(tarn_twolevel_options){.checks = true});
+    char *block = tarn_twolevel_alloc(&twolevel, 8);
+    char *other = tarn_twolevel_alloc(&twolevel, 8);
+    tarn_twolevel_free(&twolevel, block, 8);
+    tarn_twolevel_free(&twolevel, other, 8);
+    tarn_twolevel_free(&twolevel, block, 8);
+    return 0;
+}

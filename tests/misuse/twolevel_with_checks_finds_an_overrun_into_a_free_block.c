@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: a freed block was written to \(twolevel, block 0x[0-9a-f]+\) */
+#include "tarn/twolevel.h"
+
+int main(void)
+{
+    tarn_twolevel twolevel;
+    tarn_twolevel_init(&twolevel, &(tarn_twolevel_options){.checks = true});
+    char *block = tarn_twolevel_alloc(&twolevel, 64);
+    memset(block, 1, 64 + 20);
+    tarn_twolevel_alloc(&twolevel, 64);
+    return 0;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "tarn/twolevel.h"
+
+#include <list>
+#include <map>
+#include <new>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+extern "C" {
+#include <cmocka.h>
+}
+
+/*
+ * The C functions as the allocator of containers: the sizes that deallocate() is told are those that
+ * allocate() was told, which is all that is needed.
+ */
+
+namespace
+{
+
+template <class T> struct small_allocator {
+    using value_type = T;
+    tarn_twolevel *instance; /* NULL: that of whichever thread calls */
+
+    explicit small_allocator(tarn_twolevel *twolevel = nullptr) : instance(twolevel)
+    {
+    }
+
+    template <class U>
+    small_allocator(const small_allocator<U> &other) /* NOLINT: implicit as containers need it */
+        : instance(other.instance)
+    {
+    }
+
+    tarn_twolevel *where() const
+    {
+        return instance != nullptr ? instance : tarn_twolevel_of_thread();
+    }
+
+    T *allocate(size_t count)
+    {
+        void *block = alignof(T) > 16
+                          ? tarn_heap_alloc(&where()->heap, count * sizeof(T), alignof(T))
+                          : tarn_twolevel_alloc(where(), count * sizeof(T));
+        if (block == nullptr) {
+            throw std::bad_alloc();
+        }
+        return static_cast<T *>(block);
+    }
+
+    void deallocate(T *block, size_t count)
+    {
+        if (alignof(T) > 16) {
+            tarn_heap_free(&where()->heap, block, count * sizeof(T));
+        } else {
+            tarn_twolevel_free(where(), block, count * sizeof(T));
+        }
+    }
+};
+
+template <class T, class U>
+bool operator==(const small_allocator<T> &a, const small_allocator<U> &b)
+{
+    return a.instance == b.instance;
+}
+
+template <class T, class U>
+bool operator!=(const small_allocator<T> &a, const small_allocator<U> &b)
+{
+    return a.instance != b.instance;
+}
+
+struct alignas(64) line {
+    int values[16];
+};
+
+using text = std::basic_string<char, std::char_traits<char>, small_allocator<char>>;
+
+/* Fills and empties containers of all shapes; the sum of what they held. */
+size_t use_containers(tarn_twolevel *instance)
+{
+    const small_allocator<int> allocator(instance);
+    std::list<int, small_allocator<int>> list(allocator);
+    std::map<int, int, std::less<int>, small_allocator<std::pair<const int, int>>> map(allocator);
+    std::unordered_map<int, text, std::hash<int>, std::equal_to<int>,
+                       small_allocator<std::pair<const int, text>>>
+        names(16, std::hash<int>(), std::equal_to<int>(), allocator);
+    std::vector<line, small_allocator<line>> lines(allocator);
+    size_t sum = 0;
+    for (int i = 0; i < 2000; i++) {
+        list.push_back(i);
+        map[i * 7919 % 2003] = i;
+        names.emplace(i, text(static_cast<size_t>(i % 200), 'x', allocator));
+        lines.push_back(line{{i}});
+        assert_int_equal(reinterpret_cast<uintptr_t>(&lines.back()) % 64, 0);
+        if (i % 3 == 0) {
+            sum += static_cast<size_t>(list.front());
+            list.pop_front();
+            names.erase(i / 2);
+        }
+    }
+    for (const auto &name : names) {
+        sum += name.second.size();
+    }
+    for (const line &one : lines) {
+        sum += static_cast<size_t>(one.values[0]);
+    }
+    return sum;
+}
+
+void containers_give_every_block_back(void **)
+{
+    for (int checks = 0; checks < 2; checks++) {
+        tarn_twolevel instance;
+        tarn_twolevel_options options = {};
+        options.checks = checks != 0;
+        tarn_twolevel_init(&instance, &options);
+        const size_t first = use_containers(&instance);
+        assert_int_equal(use_containers(&instance), first);
+        assert_int_equal(tarn_twolevel_stats(&instance).blocks, 0);
+        assert_true(tarn_twolevel_check(&instance, nullptr, 0));
+        tarn_twolevel_deinit(&instance);
+    }
+}
+
+void containers_may_be_freed_by_another_thread(void **)
+{
+    std::list<int, small_allocator<int>> list;
+    std::thread other([&list] {
+        for (int i = 0; i < 1000; i++) {
+            list.push_back(i);
+        }
+        (void)use_containers(nullptr);
+    });
+    other.join();
+    list.clear();
+    assert_int_equal(tarn_twolevel_stats(tarn_twolevel_of_thread()).blocks, 0);
+    assert_true(tarn_twolevel_check(tarn_twolevel_of_thread(), nullptr, 0));
+}
+
+} // namespace
+
+int main()
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(containers_give_every_block_back),
+        cmocka_unit_test(containers_may_be_freed_by_another_thread),
+    };
+    return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
