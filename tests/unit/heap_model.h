@@ -40,6 +40,8 @@ typedef struct heap_model_subject {
     bool counts_room;      /* stats.live is the room of blocks, not the size asked for */
     bool keeps_no_history; /* stats of the past (peak_live, allocs, frees, failures) are 0 */
     bool keeps_footprint;  /* footprint does not return to 0 when all is freed and trimmed */
+    bool counts_no_blocks; /* stats of blocks (blocks, allocs, frees) are 0 */
+    bool frees_nothing;    /* what a free leaves is only given back after a reset */
     bool promises_largest; /* a request of stats.largest_free bytes is always served */
 } heap_model_subject;
 
