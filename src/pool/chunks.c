@@ -186,7 +186,11 @@ find_near(const tarn_pool *pool, const void *pointer, pool_chunk *hint)
 
 pool_place pool_find(const tarn_pool *pool, const void *pointer)
 {
-    return pool->chunks == NULL ? (pool_place){0} : find_near(pool, pointer, pool->chunks);
+    pool_place place = {0};
+    if (pool->chunks != NULL) {
+        place = find_near(pool, pointer, pool->chunks);
+    }
+    return place;
 }
 
 /* ------------------------------------------------------------------------------------------------

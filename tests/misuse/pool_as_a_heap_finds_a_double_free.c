@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: double free \(pool, block 0x[0-9a-f]+\) */
+#include "tarn/pool.h"
+
+#include <stdio.h>
+
+int main(void)
+{
+    tarn_pool pool;
+    tarn_pool_init(&pool, &(tarn_pool_options){.size = 48, .checks = true});
+    void *block = tarn_heap_alloc(&pool.heap, 40, 0);
+    printf("blamed %p\n", block);
+    fflush(stdout);
+    tarn_heap_free(&pool.heap, block, 40);
+    tarn_heap_free(&pool.heap, block, 40);
+    return 0;
+}

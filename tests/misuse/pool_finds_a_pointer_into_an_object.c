@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: not the start of an object of this pool \(pool, block 0x[0-9a-f]+\) */
+#include "tarn/pool.h"
+
+#include <stdio.h>
+
+int main(void)
+{
+    tarn_pool pool;
+    tarn_pool_init(&pool, &(tarn_pool_options){.size = 48});
+    char *object = tarn_pool_alloc(&pool);
+    printf("blamed %p\n", (void *)(object + 16));
+    fflush(stdout);
+    tarn_pool_free(&pool, object + 16);
+    tarn_pool_flush(&pool);
+    return 0;
+}
