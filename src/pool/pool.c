@@ -329,7 +329,7 @@ static void *unpooled_alloc(tarn_pool *pool)
         memset(object, 0, options->size);
     }
     if (options->construct != NULL && !options->construct(options->context, object)) {
-        (void)pool_unpooled_free(pool->unpooled, object);
+        pool_unpooled_undo(pool->unpooled, object);
         return refuse(pool);
     }
     return object;
@@ -912,7 +912,7 @@ tarn_status tarn_pool_create(tarn_pool **pool, const tarn_pool_options *options)
 {
     tarn_heap *upstream =
         options != NULL && options->upstream != NULL ? options->upstream : tarn_pages_heap();
-    tarn_pool *made = tarn_heap_alloc(upstream, sizeof *made, 64);
+    tarn_pool *made = tarn_heap_alloc(upstream, sizeof *made, 0);
     if (made == NULL) {
         return TARN_NO_MEMORY;
     }

@@ -332,6 +332,8 @@ static void leave_end(pool_cache *cache)
 static void thread_end(void *value)
 {
     pool_thread *const self = value;
+    /* Giving one up may free a chunk to another shared pool, which must not make the thread a cache again. */
+    self->has_ended = true;
     for (size_t i = 0; i < self->count; i++) {
         for (size_t j = 0; self->segments[i] != NULL && j < SEGMENT; j++) {
             pool_cache *const cache = &self->segments[i][j];
@@ -346,7 +348,6 @@ static void thread_end(void *value)
             }
         }
     }
-    self->has_ended = true;
     const size_t count = self->count;
     self->count = 0;
     for (size_t i = 0; i < count; i++) {

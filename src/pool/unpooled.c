@@ -90,6 +90,15 @@ bool pool_unpooled_free(pool_unpooled *list, void *block)
     return true;
 }
 
+void pool_unpooled_undo(pool_unpooled *list, void *block)
+{
+    (void)pool_unpooled_free(list, block);
+    heap_lock_take(&list->lock);
+    list->books.allocs--;
+    list->books.frees--;
+    heap_lock_release(&list->lock);
+}
+
 size_t pool_unpooled_size(pool_unpooled *list, const void *block)
 {
     heap_lock_take(&list->lock);

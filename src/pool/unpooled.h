@@ -27,6 +27,9 @@ void *pool_unpooled_alloc(pool_unpooled *list, size_t size, size_t alignment);
 /* False: not a block of this list. */
 bool pool_unpooled_free(pool_unpooled *list, void *block);
 
+/* The block, which was the last given, was not needed: it counts neither as given nor as taken back. */
+void pool_unpooled_undo(pool_unpooled *list, void *block);
+
 /* What was asked for; 0: not a block of this list. */
 size_t pool_unpooled_size(pool_unpooled *list, const void *block);
 

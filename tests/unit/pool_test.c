@@ -571,6 +571,47 @@ static void bulk_and_single_calls_mix(void **state)
     }
 }
 
+static void a_bulk_that_memory_does_not_suffice_for_is_as_many_as_there_are(void **state)
+{
+    (void)state;
+    for (size_t kind = 0; kind < POOL_KINDS; kind++) {
+        for (uint64_t request = 1; request < 9; request++) {
+            tarn_failing failing;
+            tarn_failing_init(&failing,
+                              &(tarn_failing_options){.upstream = recorder_init(&record, NULL),
+                                                      .plan = {.from = request}});
+            tarn_pool_options options = kind_of(kind, 40, 0, &failing.heap);
+            options.first_objects = 50;
+            options.chunk_objects_max = 400;
+            init_pool(&pool, &options);
+            size_t count = tarn_pool_alloc_bulk(&pool, objects, MANY);
+            assert_true(count < MANY);
+            assert_all_differ(objects, count);
+            assert_int_equal(tarn_pool_stats(&pool).blocks, count);
+            assert_balance(&pool);
+            assert_null(tarn_pool_alloc(&pool));
+            /* What was lost would be missing now. Every other object stays, so that no chunk goes back. */
+            for (size_t i = 0; i < count; i += 2) {
+                tarn_pool_free(&pool, objects[i]);
+            }
+            for (size_t i = 0; i < count; i += 2) {
+                objects[i] = tarn_pool_alloc(&pool);
+                assert_non_null(objects[i]);
+            }
+            assert_null(tarn_pool_alloc(&pool));
+            assert_all_differ(objects, count);
+            tarn_failing_restart(&failing, NULL);
+            assert_int_equal(tarn_pool_alloc_bulk(&pool, objects + count, MANY - count),
+                             MANY - count);
+            assert_all_differ(objects, MANY);
+            tarn_pool_free_bulk(&pool, objects, MANY);
+            assert_balance(&pool);
+            tarn_pool_deinit(&pool);
+            assert_int_equal(record.held, 0);
+        }
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------
  * What belongs to the pool.
  */
@@ -861,11 +902,11 @@ static void objects_stay_constructed_while_their_memory_stays(void **state)
 {
     (void)state;
     for (size_t kind = 0; kind < POOL_KINDS; kind++) {
-        builder it = start_to_build();
-        const tarn_pool_options options = built_by(kind, &it);
-        if (!can_construct(&options)) {
+        if (!can_construct(&pool_kinds[kind])) {
             continue;
         }
+        builder it = start_to_build();
+        const tarn_pool_options options = built_by(kind, &it);
         init_pool(&pool, &options);
         assert_int_equal(it.constructs, 0);
         size_t built = 0;
@@ -909,11 +950,11 @@ static void a_slot_is_constructed_once(void **state)
     (void)state;
     enum { COUNT = 500 };
     for (size_t kind = 0; kind < POOL_KINDS; kind++) {
-        builder it = start_to_build();
-        tarn_pool_options options = built_by(kind, &it);
-        if (!can_construct(&options)) {
+        if (!can_construct(&pool_kinds[kind])) {
             continue;
         }
+        builder it = start_to_build();
+        tarn_pool_options options = built_by(kind, &it);
         options.max_objects = COUNT;
         options.preallocate = true;
         init_pool(&pool, &options);
@@ -946,11 +987,11 @@ static void a_constructor_that_refuses_fails_the_request_and_is_asked_again(void
     enum { COUNT = 300 };
     for (size_t kind = 0; kind < POOL_KINDS; kind++) {
         for (size_t refused_at = 0; refused_at < 120; refused_at += 7) {
-            builder it = start_to_build();
-            tarn_pool_options options = built_by(kind, &it);
-            if (!can_construct(&options)) {
+            if (!can_construct(&pool_kinds[kind])) {
                 continue;
             }
+            builder it = start_to_build();
+            tarn_pool_options options = built_by(kind, &it);
             options.max_objects = COUNT;
             options.first_objects = COUNT;
             init_pool(&pool, &options);
@@ -989,11 +1030,11 @@ static void a_bulk_that_a_constructor_refuses_is_as_many_as_there_are(void **sta
 {
     (void)state;
     for (size_t kind = 0; kind < POOL_KINDS; kind++) {
-        builder it = start_to_build();
-        tarn_pool_options options = built_by(kind, &it);
-        if (!can_construct(&options)) {
+        if (!can_construct(&pool_kinds[kind])) {
             continue;
         }
+        builder it = start_to_build();
+        tarn_pool_options options = built_by(kind, &it);
         options.max_objects = MANY;
         options.preallocate = true;
         init_pool(&pool, &options);
@@ -1016,11 +1057,11 @@ static void either_of_constructor_and_destructor_may_be_missing(void **state)
 {
     (void)state;
     for (size_t kind = 0; kind < POOL_KINDS; kind++) {
-        builder it = start_to_build();
-        tarn_pool_options options = built_by(kind, &it);
-        if (!can_construct(&options)) {
+        if (!can_construct(&pool_kinds[kind])) {
             continue;
         }
+        builder it = start_to_build();
+        tarn_pool_options options = built_by(kind, &it);
         options.destruct = NULL;
         init_pool(&pool, &options);
         assert_int_equal(take_all(&pool, objects, 1000), 1000);
@@ -1052,11 +1093,11 @@ static void constructed_objects_can_be_reserved(void **state)
 {
     (void)state;
     for (size_t kind = 0; kind < POOL_KINDS; kind++) {
-        builder it = start_to_build();
-        const tarn_pool_options options = built_by(kind, &it);
-        if (!can_construct(&options)) {
+        if (!can_construct(&pool_kinds[kind])) {
             continue;
         }
+        builder it = start_to_build();
+        const tarn_pool_options options = built_by(kind, &it);
         init_pool(&pool, &options);
         assert_int_equal(tarn_pool_reserve(&pool, 3000), TARN_OK);
         const uint64_t requests = record.requests;
@@ -1114,7 +1155,7 @@ static void poison_does_not_blame_the_innocent(void **state)
         memset(site, 0x42, sizeof site);
         tarn_buffer_init(&buffer, (tarn_memory){site, sizeof site}, NULL);
         init_pool(&pool, &(tarn_pool_options){.size = 100,
-                                              .upstream = &buffer.heap,
+                                              .upstream = recorder_init(&record, &buffer.heap),
                                               .threads = (tarn_pool_threads)threads,
                                               .poison = true});
         for (unsigned turn = 0; turn < 6; turn++) {
@@ -1131,8 +1172,7 @@ static void poison_does_not_blame_the_innocent(void **state)
                 free_all(&pool, objects + turn * 50, COUNT - turn * 50);
             }
             if (turn == 4) {
-                tarn_pool_trim(&pool);
-                memset(site + sizeof site / 2, 0x43, sizeof site / 2);
+                tarn_pool_trim(&pool); /* the recorder fills what it gets back */
             }
             assert_balance(&pool);
         }
@@ -1674,6 +1714,7 @@ static void without_pooling_objects_are_constructed_and_destructed(void **state)
                                               .threads = (tarn_pool_threads)threads,
                                               .construct = count_construct,
                                               .destruct = count_destruct,
+                                              .history = true,
                                               .context = &it});
         tarn_set_pooling(true);
         assert_int_equal(take_all(&pool, objects, 100), 100);
@@ -1683,7 +1724,11 @@ static void without_pooling_objects_are_constructed_and_destructed(void **state)
         it.refuses = true;
         assert_null(tarn_pool_alloc(&pool));
         assert_int_equal(tarn_pool_alloc_bulk(&pool, objects, 10), 0);
-        assert_int_equal(tarn_pool_stats(&pool).blocks, 50);
+        const tarn_stats stats = tarn_pool_stats(&pool);
+        assert_int_equal(stats.blocks, 50);
+        assert_int_equal(stats.allocs, 100);
+        assert_int_equal(stats.frees, 50);
+        assert_int_equal(stats.peak_live, 3200);
         it.refuses = false;
         assert_int_equal(tarn_pool_alloc_bulk(&pool, objects, 10), 10);
         tarn_pool_reset(&pool);
@@ -1767,6 +1812,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(with_zero_every_object_is_zeroed_whichever_way_it_comes),
         cmocka_unit_test(objects_come_and_go_in_bulk),
         cmocka_unit_test(bulk_and_single_calls_mix),
+        cmocka_unit_test(a_bulk_that_memory_does_not_suffice_for_is_as_many_as_there_are),
         cmocka_unit_test(a_pool_owns_its_objects_and_nothing_else),
         cmocka_unit_test(any_pointer_may_be_asked_of),
         cmocka_unit_test(pools_do_not_own_each_others_objects),
