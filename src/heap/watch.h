@@ -26,6 +26,7 @@
 
 #if TARN_FREESTANDING
 #define HEAP_WATCH_ASAN 0
+#define HEAP_WATCH_LATE_ASAN 0
 #elif defined(__SANITIZE_ADDRESS__)
 #define HEAP_WATCH_ASAN 1
 #elif defined(__has_feature)
@@ -51,7 +52,7 @@
 #define HEAP_WATCH_VALGRIND 0
 #endif
 #ifndef HEAP_WATCH_LATE_ASAN
-#define HEAP_WATCH_LATE_ASAN (!TARN_FREESTANDING)
+#define HEAP_WATCH_LATE_ASAN 1
 #endif
 
 #if HEAP_WATCH_LATE_ASAN
