@@ -30,8 +30,10 @@ extern "C" {
  * back when no object of theirs is in use: by tarn_pool_trim(), and by themselves. By itself a chunk
  * goes back only if what is left has room for as many objects again as it has; and if chunks so
  * given back are soon wanted again, the pool keeps what it needed then for as long as it
- * keeps needing it. So a pool whose use goes up and down in a rhythm calls upstream no more. Its cache grows, to an eighth of
- * the objects' memory at most, while objects that left it for the chunks keep coming back.
+ * keeps needing it. So a pool whose use goes up and down in a rhythm calls upstream no more. Its
+ * cache grows, to an eighth of the objects' memory at most, while objects that left it for the
+ * chunks keep coming back. The inline functions count nothing: what lies in a cache while the
+ * rest of it serves a small use stays there, and holds its chunks, until a trim or a flush.
  *
  * Cost: tarn_pool_alloc() and tarn_pool_free() are about half a dozen instructions each, inline, as
  * long as the cache serves. Else they take constant time, amortised over the objects moved, and when
@@ -43,7 +45,8 @@ extern "C" {
  * by any thread. Each thread has a cache of its own, of two magazines; whole magazines are exchanged
  * over a depot, so a lock is taken once for many objects, and objects that one thread allocates
  * and another frees travel back in magazines. What a thread that ends has in its cache goes back to
- * the pool. In a child forked while another thread was inside, a shared pool may stay locked.
+ * the pool. In a child forked while another thread was inside a shared pool, that pool may stay
+ * locked; other pools, and new ones, work.
  *
  * Misuse: a double free, and a pointer that is no object, are found and fatal when the object moves
  * from the cache to the chunks, or at once where the pool was made with `checks`.
@@ -228,7 +231,7 @@ TARN_API void *tarn_pool_alloc_zeroed(tarn_pool *pool);
  * alloc would fail. Cheaper than as many allocs. */
 TARN_API size_t tarn_pool_alloc_bulk(tarn_pool *pool, void **objects, size_t count);
 
-/* Gives `count` objects back, none of them NULL. Cheaper than as many frees. */
+/* Gives `count` objects back; a NULL among them is fatal. Cheaper than as many frees. */
 TARN_API void tarn_pool_free_bulk(tarn_pool *pool, void *const *objects, size_t count);
 
 /* True if `pointer` is the start of an object of this pool, live or free, that was handed out before or
@@ -248,7 +251,8 @@ TARN_API void tarn_pool_flush(tarn_pool *pool);
  * other threads have in their caches counts as in use. Linear in the free objects at hand and in the chunks. */
 TARN_API size_t tarn_pool_trim(tarn_pool *pool);
 
-/* Frees every object at once. No other thread may be inside. Linear in the chunks' books. */
+/* Frees every object at once. The chunks stay, for what comes next; a trim gives them back. No other
+ * thread may be inside. Linear in the chunks' books. */
 TARN_API void tarn_pool_reset(tarn_pool *pool);
 
 /* The pool's books. `live` is `blocks` times the object's size. `peak_live` is an upper bound, which counts the cache as

@@ -8,6 +8,8 @@
 #include "os/os.h"
 #include "tarn/heaps.h"
 
+#include <pthread.h>
+
 /*
  *     block              block + size      whole pages
  *     [ the user's bytes ][ hidden from the user ]
@@ -77,9 +79,19 @@ static void *map_block(tarn_pages *pages, size_t size, size_t alignment)
     heap_ledger_add(&pages->ledger, block, size);
     heap_books_give(&pages->books, size);
     heap_books_hold(&pages->books, mapped);
+    heap_watch_add_root(block, mapped);
     heap_watch_hide(block, mapped);
     heap_watch_give(block, size);
     return block;
+}
+
+static void unmap_block(void *block, size_t size)
+{
+    const size_t mapped = mapping_size(size);
+    heap_watch_remove_root(block, mapped);
+    heap_watch_take(block, size);
+    heap_watch_show(block, mapped);
+    os_pages_unmap(block, mapped);
 }
 
 static void *pages_alloc(tarn_heap *heap, size_t size, size_t alignment)
@@ -111,9 +123,7 @@ static void pages_free(tarn_heap *heap, void *block, size_t size)
     heap_ledger_remove(&pages->ledger, record_of(pages, block, size));
     heap_books_take(&pages->books, size);
     pages->books.footprint -= mapped;
-    heap_watch_take(block, size);
-    heap_watch_show(block, mapped);
-    os_pages_unmap(block, mapped);
+    unmap_block(block, size);
     heap_lock_release(&pages->lock);
 }
 
@@ -132,6 +142,8 @@ static void note_resize(tarn_pages *pages, heap_ledger_entry *record, void *new_
         heap_ledger_remove(&pages->ledger, record);
         heap_ledger_add(&pages->ledger, new_block, new_size);
     }
+    heap_watch_remove_root(old_block, mapping_size(old_size));
+    heap_watch_add_root(new_block, mapping_size(new_size));
     /* What a mapping lost is nobody's: the tools must not keep it hidden from its next owner. */
     heap_watch_resize(old_block, old_size, new_block, new_size);
     if (new_block != old_block || mapping_size(new_size) < mapping_size(old_size)) {
@@ -256,9 +268,7 @@ static bool pages_reset(tarn_heap *heap)
     for (uint32_t number = 0; number < pages->ledger.touched; number++) {
         const heap_ledger_entry *record = heap_ledger_at(&pages->ledger, number);
         if (record != NULL) {
-            heap_watch_take(record->block, record->size);
-            heap_watch_show(record->block, mapping_size(record->size));
-            os_pages_unmap(record->block, mapping_size(record->size));
+            unmap_block(record->block, record->size);
         }
     }
     const tarn_memory books = heap_ledger_empty(&pages->ledger);
@@ -297,12 +307,31 @@ static const tarn_heap_ops shared_ops = {
     .alloc_zeroed = pages_alloc_zeroed,
 };
 
+static tarn_pages shared = {
+    .heap = {.ops = &shared_ops, .name = "pages"},
+    .ledger = {.record_size = sizeof(heap_ledger_entry)},
+};
+
+/* A child forked while another thread is inside would find the heap locked for ever. */
+static void before_fork(void)
+{
+    heap_lock_take(&shared.lock);
+}
+
+static void after_fork(void)
+{
+    heap_lock_release(&shared.lock);
+}
+
+static void care_for_forks(void)
+{
+    (void)pthread_atfork(before_fork, after_fork, after_fork);
+}
+
 tarn_heap *tarn_pages_heap(void)
 {
-    static tarn_pages shared = {
-        .heap = {.ops = &shared_ops, .name = "pages"},
-        .ledger = {.record_size = sizeof(heap_ledger_entry)},
-    };
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, care_for_forks);
     return &shared.heap;
 }
 

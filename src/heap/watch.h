@@ -40,6 +40,7 @@
 
 #if HEAP_WATCH_ASAN
 #include <sanitizer/asan_interface.h>
+#include <sanitizer/lsan_interface.h>
 #define HEAP_WATCH_VALGRIND 0
 #define HEAP_WATCH_LATE_ASAN 0
 #elif !TARN_FREESTANDING && defined(__has_include)
@@ -59,6 +60,8 @@
 /* NOLINTBEGIN(bugprone-reserved-identifier): the sanitizer's names */
 void __asan_poison_memory_region(void const volatile *start, size_t size) __attribute__((weak));
 void __asan_unpoison_memory_region(void const volatile *start, size_t size) __attribute__((weak));
+void __lsan_register_root_region(const void *start, size_t size) __attribute__((weak));
+void __lsan_unregister_root_region(const void *start, size_t size) __attribute__((weak));
 /* NOLINTEND(bugprone-reserved-identifier) */
 #endif
 
@@ -92,6 +95,34 @@ static inline void heap_watch_unpoison(const void *start, size_t size)
 #elif HEAP_WATCH_LATE_ASAN
     if (__asan_unpoison_memory_region != NULL) {
         __asan_unpoison_memory_region(start, size);
+    }
+#endif
+    (void)start;
+    (void)size;
+}
+
+/* LeakSanitizer looks for pointers in this memory too, which comes from the kernel: what is only reached from there
+ * is no leak. The other ends that, for the same bytes. */
+static inline void heap_watch_add_root(const void *start, size_t size)
+{
+#if HEAP_WATCH_ASAN
+    __lsan_register_root_region(start, size);
+#elif HEAP_WATCH_LATE_ASAN
+    if (__lsan_register_root_region != NULL) {
+        __lsan_register_root_region(start, size);
+    }
+#endif
+    (void)start;
+    (void)size;
+}
+
+static inline void heap_watch_remove_root(const void *start, size_t size)
+{
+#if HEAP_WATCH_ASAN
+    __lsan_unregister_root_region(start, size);
+#elif HEAP_WATCH_LATE_ASAN
+    if (__lsan_unregister_root_region != NULL) {
+        __lsan_unregister_root_region(start, size);
     }
 #endif
     (void)start;

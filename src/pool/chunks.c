@@ -100,17 +100,9 @@ static uintptr_t last_cell(const tarn_pool *pool, const pool_chunk *chunk)
     return ((uintptr_t)chunk->first + chunk->span - 1) >> pool->cell_shift;
 }
 
-/* Makes room in the table for a chunk of `span` bytes wherever it may lie. */
-static bool cells_prepare(tarn_pool *pool, size_t span)
+/* Moves the table to `count` entries, which are enough; false when there is no memory for them. */
+static bool cells_move(tarn_pool *pool, size_t count)
 {
-    const size_t needed = pool->cells_used + (span >> pool->cell_shift) + 2;
-    size_t count = pool->cell_count == 0 ? FIRST_CELLS : pool->cell_count;
-    while (count / 2 < needed) {
-        count *= 2;
-    }
-    if (count == pool->cell_count) {
-        return true;
-    }
     pool_cell *cells = pool_books_take(pool, count * sizeof *cells, 0);
     if (cells == NULL) {
         return false;
@@ -128,6 +120,38 @@ static bool cells_prepare(tarn_pool *pool, size_t span)
     }
     pool_books_give(pool, old, old_count * sizeof *old);
     return true;
+}
+
+/* Entries of a table for so many, from `count` on. */
+static size_t cells_for(size_t used, size_t count)
+{
+    while (count / 2 < used) {
+        count *= 2;
+    }
+    return count;
+}
+
+/* Makes room in the table for a chunk of `span` bytes wherever it may lie. */
+static bool cells_prepare(tarn_pool *pool, size_t span)
+{
+    const size_t needed = pool->cells_used + (span >> pool->cell_shift) + 2;
+    const size_t count = cells_for(needed, pool->cell_count == 0 ? FIRST_CELLS : pool->cell_count);
+    return count == pool->cell_count || cells_move(pool, count);
+}
+
+/* After many chunks went: the table need not stay as large as it was for them. */
+static void cells_trim(tarn_pool *pool)
+{
+    if (pool->chunks == NULL) {
+        pool_books_give(pool, pool->cells, pool->cell_count * sizeof *pool->cells);
+        pool->cells = NULL;
+        pool->cell_count = 0;
+        return;
+    }
+    const size_t count = cells_for(pool->cells_used, FIRST_CELLS);
+    if (count < pool->cell_count / 4) {
+        (void)cells_move(pool, count * 2);
+    }
 }
 
 static pool_chunk *chunk_at(const tarn_pool *pool, const void *pointer)
@@ -254,7 +278,9 @@ static size_t live_words(const tarn_pool *pool, size_t count)
 static size_t books_size(const tarn_pool *pool, size_t count)
 {
     const size_t words = base_bitmap_words(count) + live_words(pool, count);
-    return base_align_up(sizeof(pool_chunk), sizeof(uint64_t)) + words * sizeof(uint64_t);
+    const size_t red_zone = pool->is_watched ? POOL_RED_ZONE : 0;
+    return base_align_up(sizeof(pool_chunk), sizeof(uint64_t)) + words * sizeof(uint64_t) +
+           red_zone;
 }
 
 /* The same with what alignment may ask for wherever upstream puts the chunk. */
@@ -301,7 +327,7 @@ static pool_chunk *add_chunk(tarn_pool *pool, size_t count)
     base_bitmap_init(&chunk->map, words, count);
     chunk->live = live_words(pool, count) != 0 ? words + base_bitmap_words(count) : NULL;
     if (pool->is_watched) {
-        heap_watch_hide(chunk->first, chunk->span);
+        heap_watch_hide(chunk->first - POOL_RED_ZONE, POOL_RED_ZONE + chunk->span);
     }
     chunk->next = pool->chunks;
     if (chunk->next != NULL) {
@@ -345,7 +371,7 @@ static void remove_chunk(tarn_pool *pool, pool_chunk *chunk)
         pool->spare = NULL;
     }
     if (pool->is_watched) {
-        heap_watch_show(chunk->first, chunk->span);
+        heap_watch_show(chunk->first - POOL_RED_ZONE, POOL_RED_ZONE + chunk->span);
     }
     if (pool->options.destruct != NULL) {
         for (size_t index = 0; index < chunk->touched; index++) {
@@ -428,6 +454,7 @@ static void undo(tarn_pool *pool, const pool_chunk *last)
     while (pool->chunks != last) {
         remove_chunk(pool, pool->chunks);
     }
+    cells_trim(pool);
 }
 
 tarn_status pool_chunks_reserve(tarn_pool *pool, size_t count)
@@ -468,10 +495,8 @@ void pool_chunks_trim(tarn_pool *pool, bool all)
             remove_chunk(pool, chunk);
         }
     }
+    cells_trim(pool);
     if (pool->slots == 0) {
-        pool_books_give(pool, pool->cells, pool->cell_count * sizeof *pool->cells);
-        pool->cells = NULL;
-        pool->cell_count = 0;
         pool->next_slots = pool->options.first_objects;
     }
 }
@@ -630,10 +655,13 @@ void *pool_take_one(tarn_pool *pool)
     if (chunk == NULL) {
         return NULL;
     }
-    if (chunk->free > 0) {
+    /* Where misuse is looked for, what was never used comes before what was. */
+    const bool is_new = chunk->free == 0 || pool->is_watched;
+    if (!is_new || take_untouched(pool, chunk, &object, 1, 1) == 0) {
+        if (chunk->free == 0) {
+            return NULL;
+        }
         object = slot_at(pool, chunk, take_bit(pool, chunk));
-    } else if (take_untouched(pool, chunk, &object, 1, 1) == 0) {
-        return NULL;
     }
     if (!is_roomy(chunk)) {
         remove_roomy(pool, chunk);
@@ -816,9 +844,7 @@ void pool_chunks_end(tarn_pool *pool)
     while (pool->chunks != NULL) {
         remove_chunk(pool, pool->chunks);
     }
-    pool_books_give(pool, pool->cells, pool->cell_count * sizeof *pool->cells);
-    pool->cells = NULL;
-    pool->cell_count = 0;
+    cells_trim(pool);
 }
 
 /* ------------------------------------------------------------------------------------------------

@@ -20,8 +20,10 @@ enum {
     POOL_UNPOOLED    /* to the system heap */
 };
 
-/* What freed objects are filled with. */
-enum { POOL_POISON = 0xdd };
+enum {
+    POOL_POISON = 0xdd, /* what freed objects are filled with */
+    POOL_RED_ZONE = 16  /* hidden bytes around each object when somebody watches */
+};
 
 static inline bool pool_is_shared(const tarn_pool *pool)
 {

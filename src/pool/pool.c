@@ -26,8 +26,7 @@ enum {
     CACHE_MOST = 1023,           /* objects: 8 KiB with the NULL */
     CACHE_LEAST = 16,
     MAGAZINE_MOST = 510, /* objects: 4 KiB with its books */
-    BATCH_FIRST = 32,    /* objects of the first refill */
-    RED_ZONE = 16        /* hidden bytes behind each object when somebody watches */
+    BATCH_FIRST = 32     /* objects of the first refill */
 };
 
 #ifndef TARN_HARDENED
@@ -563,7 +562,7 @@ void tarn_pool_reset(tarn_pool *pool)
         stack_of(pool)->top = pool->cache + 1;
     }
     if (pool->is_watched) {
-        pool_watch_open(pool);
+        pool_watch_open_with(pool, POOL_RED_ZONE);
     }
     pool_chunks_reset(pool);
     heap_books_take_all(&pool->books);
@@ -759,7 +758,7 @@ static tarn_status lay_out(tarn_pool *pool)
     }
     pool->alignment =
         options->alignment != 0 ? options->alignment : natural_alignment(options->size);
-    if ((pool->is_watched && !base_checked_add(slot_size, RED_ZONE, &slot_size)) ||
+    if ((pool->is_watched && !base_checked_add(slot_size, POOL_RED_ZONE, &slot_size)) ||
         !base_checked_align_up(slot_size, pool->alignment, &pool->slot_size)) {
         return TARN_TOO_LARGE;
     }
@@ -878,7 +877,7 @@ tarn_status tarn_pool_init(tarn_pool *pool, const tarn_pool_options *options)
     tarn_status status = lay_out(pool);
     if (status == TARN_OK) {
         if (pool->is_watched) {
-            pool_watch_open(pool);
+            pool_watch_open_with(pool, POOL_RED_ZONE);
         }
         status = prepare(pool);
         if (status != TARN_OK) {

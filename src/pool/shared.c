@@ -62,7 +62,7 @@ static uint32_t registry;
 static uint64_t *numbers; /* a bit for each number in use */
 static size_t number_words;
 
-static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_once_t begun = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static bool has_key;
 
@@ -357,8 +357,22 @@ static void thread_end(void *value)
     self->segments = NULL;
 }
 
-static void make_key(void)
+static void before_fork(void)
 {
+    heap_lock_take(&registry);
+}
+
+static void after_fork(void)
+{
+    heap_lock_release(&registry);
+}
+
+/* What the first shared pool needs. The pages heap, whose lock is taken under the registry's, takes care of forks by
+ * itself; a fork's handlers run in the reverse order of their coming. */
+static void begin(void)
+{
+    (void)tarn_pages_heap();
+    (void)pthread_atfork(before_fork, after_fork, after_fork);
     has_key = pthread_key_create(&key, thread_end) == 0;
 }
 
@@ -417,7 +431,7 @@ static pool_cache *find_own_cache(const tarn_pool *pool)
 static bool may_have_cache(const tarn_pool *pool)
 {
     const size_t caches = __atomic_load_n(&pool->cache_count, __ATOMIC_RELAXED);
-    return !thread_self.has_ended && pthread_once(&key_once, make_key) == 0 && has_key &&
+    return !thread_self.has_ended && has_key &&
            (!pool->options.preallocate || caches < pool->options.thread_caches);
 }
 
@@ -457,6 +471,7 @@ static pool_cache *make_cache(tarn_pool *pool)
  */
 bool pool_shared_init(tarn_pool *pool)
 {
+    (void)pthread_once(&begun, begin);
     heap_lock_take(&registry);
     const bool done = number_take(&pool->id);
     heap_lock_release(&registry);
@@ -726,11 +741,14 @@ void pool_shared_free_bulk(tarn_pool *pool, void *const *objects, size_t count)
             void **top = LOAD(cache->top);
             void **const limit = LOAD(cache->limit);
             while (done < count && top < limit) {
+                TARN_CHECK(objects[done] != NULL, "not an object of this pool", pool->heap.name,
+                           NULL);
                 *top++ = objects[done++];
             }
             STORE(cache->top, top);
         }
         if (done < count) {
+            TARN_CHECK(objects[done] != NULL, "not an object of this pool", pool->heap.name, NULL);
             free_slow(pool, cache, objects[done++]);
         }
     }

@@ -16,17 +16,23 @@
 
 #include "heap/watch.h"
 
-/* A pool is there, whose blocks are told of below. One that was at the same address before, and was forgotten without
- * being ended, is over. */
-static inline void pool_watch_open(const void *pool)
+/* A pool is there, whose blocks are told of below, each with that many hidden bytes around, which a report counts as near
+ * the block. A pool that was at the same address before, and was forgotten without being ended, is over. */
+static inline void pool_watch_open_with(const void *pool, size_t red_zone)
 {
 #if HEAP_WATCH_VALGRIND
     if (VALGRIND_MEMPOOL_EXISTS(pool)) {
         VALGRIND_DESTROY_MEMPOOL(pool);
     }
-    VALGRIND_CREATE_MEMPOOL(pool, 0, 0);
+    VALGRIND_CREATE_MEMPOOL(pool, red_zone, 0);
 #endif
     (void)pool;
+    (void)red_zone;
+}
+
+static inline void pool_watch_open(const void *pool)
+{
+    pool_watch_open_with(pool, 0);
 }
 
 /* The pool has ended, and with it all its blocks. */

@@ -52,10 +52,20 @@ static void keeps_memory_until_trim(void)
     CHECK(resident() < 16 * MIB, "%zu KiB are resident after malloc_trim", resident() / KIB);
 }
 
+/* On a machine so busy that the process did not get to look within the two seconds, it looks again. */
 static void keeps_memory_for_two_seconds(void)
 {
-    keeps_memory();
-    sleep_ms(2800);
+    bool has_looked = false;
+    for (int tries = 0; tries < 5 && !has_looked; tries++) {
+        const double start = seconds_now();
+        churn();
+        sleep_ms(1000);
+        const size_t kept = resident();
+        has_looked = seconds_now() - start < 1.9;
+        CHECK(!has_looked || kept > 90 * MIB, "only %zu KiB are resident", kept / KIB);
+    }
+    CHECK(has_looked, "the machine is too busy to tell");
+    sleep_ms(3000);
     CHECK(resident() < 16 * MIB, "%zu KiB are resident after the decay", resident() / KIB);
 }
 

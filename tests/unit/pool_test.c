@@ -175,6 +175,34 @@ static void objects_that_nobody_has_memory_for_can_be_asked_for(void **state)
     }
 }
 
+/* Where upstream has many small pieces but no large one, a reserve takes many before it gives up. */
+static void a_refused_reserve_leaves_no_large_table(void **state)
+{
+    (void)state;
+    for (size_t kind = 0; kind < POOL_KINDS; kind++) {
+        tarn_limited limited;
+        assert_int_equal(
+            tarn_limited_init(&limited,
+                              &(tarn_limited_options){.upstream = recorder_init(&record, NULL),
+                                                      .hard_limit = 16 << 20}),
+            TARN_OK);
+        tarn_pool_options options = kind_of(kind, 64, 0, &limited.heap);
+        options.chunk_objects_max = 1024;
+        init_pool(&pool, &options);
+        void *const object = tarn_pool_alloc(&pool);
+        assert_non_null(object);
+        const size_t before = record.held;
+        assert_int_equal(tarn_pool_reserve(&pool, (size_t)2 << 20), TARN_NO_MEMORY);
+        assert_balance(&pool);
+        assert_true(record.peak_held > before + (8 << 20));
+        assert_true(record.held <= before + 8192);
+        assert_true(tarn_pool_owns(&pool, object));
+        tarn_pool_free(&pool, object);
+        tarn_pool_deinit(&pool);
+        assert_int_equal(record.held, 0);
+    }
+}
+
 static bool construct_nothing(void *context, void *object)
 {
     (void)context;
@@ -1801,6 +1829,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(layouts_that_are_none_are_refused),
         cmocka_unit_test(objects_of_which_eight_pass_the_largest_size_are_refused),
         cmocka_unit_test(objects_that_nobody_has_memory_for_can_be_asked_for),
+        cmocka_unit_test(a_refused_reserve_leaves_no_large_table),
         cmocka_unit_test(options_that_contradict_each_other_are_refused),
         cmocka_unit_test(absurdly_large_figures_do_no_harm),
         cmocka_unit_test(the_object_freed_last_is_handed_out_first),

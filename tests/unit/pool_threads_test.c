@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -295,6 +297,55 @@ static void many_pools_come_and_go_on_several_threads(void **state)
     }
 }
 
+static atomic_bool has_forked;
+
+static void *make_and_end_pools(void *argument)
+{
+    (void)argument;
+    while (!atomic_load(&has_forked)) {
+        tarn_pool *made;
+        if (tarn_pool_create(&made, &(tarn_pool_options){.size = 48, .threads = TARN_SHARED}) ==
+            TARN_OK) {
+            tarn_pool_free(made, tarn_pool_alloc(made));
+            tarn_pool_destroy(made);
+        }
+    }
+    return NULL;
+}
+
+/* In the child no lock may be held by a thread that it does not have. */
+static void a_child_forked_meanwhile_can_make_pools(void **state)
+{
+    (void)state;
+    enum { CHILDREN = 60 };
+    pthread_t threads[2];
+    atomic_store(&has_forked, false);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, make_and_end_pools, NULL), 0);
+    }
+    unsigned good = 0;
+    for (unsigned i = 0; i < CHILDREN; i++) {
+        const pid_t child = fork();
+        if (child == 0) {
+            tarn_pool *made;
+            alarm(20);
+            const bool done =
+                tarn_pool_create(&made, &(tarn_pool_options){.size = 48, .threads = TARN_SHARED}) ==
+                    TARN_OK &&
+                tarn_pool_alloc(made) != NULL;
+            _exit(done ? 0 : 1);
+        }
+        int status = 1;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        good += status == 0;
+    }
+    atomic_store(&has_forked, true);
+    for (size_t i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(good, CHILDREN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,6 +356,7 @@ int main(void)
         cmocka_unit_test(an_exhausted_pool_asks_the_caches_for_their_objects),
         cmocka_unit_test(what_an_ended_thread_kept_goes_back),
         cmocka_unit_test(many_pools_come_and_go_on_several_threads),
+        cmocka_unit_test(a_child_forked_meanwhile_can_make_pools),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
