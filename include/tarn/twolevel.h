@@ -19,8 +19,8 @@ extern "C" {
  * ones are rounded up to a multiple of 8 and served from one of 16 free lists. An empty list is
  * refilled by 20 blocks, cut from the rest of the newest chunk. When that is too small for a single
  * block, it goes to the list that it fits, and the next chunk comes from upstream: twice the need
- * plus a sixteenth of all chunks so far. When upstream has no memory, larger free blocks are cut up.
- * Blocks have no header and no padding.
+ * plus a sixteenth of all chunks so far. When upstream has no memory, larger free blocks are cut
+ * up. Blocks have no header and no padding.
  *
  *     lists     8   16   24                          128
  *               |         |                           |
@@ -38,11 +38,11 @@ extern "C" {
  * the block finds its list. A size of more than PTRDIFF_MAX is refused.
  *
  * Alignment. tarn_twolevel_alloc() aligns a size that is a multiple of 16 to 16 and any other to 8,
- * which is enough for every C type whose sizeof it is. It costs nothing: multiples of 16 are cut from
- * the low end of a chunk, which is aligned to 16, all others from its high end. First-level blocks
- * are aligned to 16. Through the heap interface (`heap`) a request is rounded up to a multiple of
- * 16 before it looks for a list, because a free does not tell the alignment; alignments above 16
- * are served by the first level. So a block goes back by the interface that it came from.
+ * which is enough for every C type whose sizeof it is. It costs nothing: multiples of 16 are cut
+ * from the low end of a chunk, which is aligned to 16, all others from its high end. First-level
+ * blocks are aligned to 16. Through the heap interface (`heap`) a request is rounded up to a
+ * multiple of 16 before it looks for a list, because a free does not tell the alignment; alignments
+ * above 16 are served by the first level. So a block goes back by the interface that it came from.
  *
  * Cost. alloc and free: constant time, inline, about ten instructions; a refill now and then, and
  * upstream's cost of a chunk for every sixteenth by which the instance grows. The first level costs
@@ -54,13 +54,14 @@ extern "C" {
  * tarn_twolevel_of_thread() for instances without a lock in programs with threads.
  *
  * Misuse that is found, and fatal (see tarn/base.h). In every build: a block that is freed twice in
- * a row, a pointer outside of the instance's chunks, and anything wrong with a first-level block. With
- * `checks`: every double free, pointer that is no block, and wrong size, a write to a free block, at
- * the latest when it is handed out again, and a block that goes back by the other interface.
+ * a row, a pointer outside of the instance's chunks, and anything wrong with a first-level block.
+ * With `checks`: every double free, pointer that is no block, and wrong size, a write to a free
+ * block, at the latest when it is handed out again, and a block that goes back by the other
+ * interface.
  *
  * Tools. In a hardened build of libtarn, and under Valgrind or AddressSanitizer, an instance has
- * `checks`; under these two it leaves 16 bytes that nobody may touch behind each block of a list. When tarn_pooling() is false, every block is one of
- * the system heap's.
+ * `checks`; under these two it leaves 16 bytes that nobody may touch behind each block of a list.
+ * When tarn_pooling() is false, every block is one of the system heap's.
  *
  * TARN_USE_MALLOC. In a file compiled with this macro, instances that it makes or asks for send
  * everything to the first level, as with the option `use_malloc`. In a libtarn compiled with it all
@@ -76,8 +77,8 @@ extern "C" {
 #define TARN_TWOLEVEL_LISTS 16 /* lists, a count */
 
 /* Called when upstream has no memory for a request of `size` bytes. It may free whatever it can do
- * without, from this instance as well. True: the request is tried again; false: it is refused. No lock
- * is held. */
+ * without, from this instance as well. True: the request is tried again; false: it is refused. No
+ * lock is held. */
 typedef bool tarn_twolevel_handler(void *context, size_t size);
 
 typedef struct tarn_twolevel_options {
@@ -202,17 +203,17 @@ static inline tarn_twolevel *tarn_twolevel_of_process(void)
     return tarn_twolevel_of_process_as(TARN_TWOLEVEL_USES_MALLOC);
 }
 
-/* The instance of the calling thread, which no other thread may use: no lock, unless a list is empty.
- * The same for the whole life of the thread, so it may be kept; a few instructions otherwise. Never
- * NULL: when there is no memory for it, and for what still runs after the thread has ended (its
- * thread-specific destructors), it is that of the process.
+/* The instance of the calling thread, which no other thread may use: no lock, unless a list is
+ * empty. The same for the whole life of the thread, so it may be kept; a few instructions
+ * otherwise. Never NULL: when there is no memory for it, and for what still runs after the thread
+ * has ended (its thread-specific destructors), it is that of the process.
  *
  * A block of any such instance, or of the process's, may be freed to any other of them: to that of
  * whichever thread frees it. They share their chunks, so nothing is lost when a thread ends. Its
  * instance, free blocks and all, is handed on to the next thread, and while it waits for one the
  * others take from it. A thread that frees what others allocate does not hoard it: before the
- * shared chunks grow, all threads are asked for what their lists of that size have too much, and hand
- * it in with their next free.
+ * shared chunks grow, all threads are asked for what their lists of that size have too much, and
+ * hand it in with their next free.
  *
  * What instances of other running threads have free counts as in use, wherever it would have to be
  * looked at: in stats and trim. tarn_twolevel_trim() asks the others to hand in all that they can
@@ -221,8 +222,8 @@ static inline tarn_twolevel *tarn_twolevel_of_process(void)
  *
  * A forked child has the instances of all threads, and its own thread may use them.
  *
- * Where instances have `checks` by themselves, without pooling, and with TARN_USE_MALLOC, it is that of
- * the process. */
+ * Where instances have `checks` by themselves, without pooling, and with TARN_USE_MALLOC, it is
+ * that of the process. */
 static inline tarn_twolevel *tarn_twolevel_of_thread(void)
 {
     if (TARN_TWOLEVEL_USES_MALLOC) {
@@ -282,18 +283,18 @@ TARN_API bool tarn_twolevel_owns(tarn_twolevel *twolevel, const void *address);
  */
 
 /* Gives all chunks back upstream that have no block in use; returns the bytes given back. The lists
- * are gone through twice at most, and each free block looks for its chunk: linear in the free blocks,
- * times a logarithm of the chunks; it allocates nothing. Who keeps few blocks in use where many
- * were keeps the chunks that these are in. */
+ * are gone through twice at most, and each free block looks for its chunk: linear in the free
+ * blocks, times a logarithm of the chunks; it allocates nothing. Who keeps few blocks in use where
+ * many were keeps the chunks that these are in. */
 TARN_API size_t tarn_twolevel_trim(tarn_twolevel *twolevel);
 
 /* Frees every block of both levels at once. The chunks are kept for what comes; trim gives them
- * back. TARN_UNSUPPORTED for the instances of threads and of the process. Linear in the chunks and in the
- * first-level blocks; with checks, in the bytes. */
+ * back. TARN_UNSUPPORTED for the instances of threads and of the process. Linear in the chunks and
+ * in the first-level blocks; with checks, in the bytes. */
 TARN_API tarn_status tarn_twolevel_reset(tarn_twolevel *twolevel);
 
-/* The books. Without `checks` the figures of the past (peak_live, allocs, frees) are 0, `live` counts
- * whole blocks of the lists, and the free blocks are counted: linear in them. `largest_free`
+/* The books. Without `checks` the figures of the past (peak_live, allocs, frees) are 0, `live`
+ * counts whole blocks of the lists, and the free blocks are counted: linear in them. `largest_free`
  * is at most TARN_TWOLEVEL_MAX. */
 TARN_API tarn_stats tarn_twolevel_stats(tarn_twolevel *twolevel);
 

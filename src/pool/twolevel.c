@@ -437,7 +437,8 @@ void pool_twolevel_open(tarn_twolevel *twolevel)
     uintptr_t low = 0;
     uintptr_t span = 0;
     if (pool_twolevel_is_family(store)) {
-        /* Chunks come and go with other threads: everything but NULL, unless they ask for something. */
+        /* Chunks come and go with other threads: everything but NULL, unless they ask for
+         * something. */
         low = 1;
         span = twolevel->is_asked ? 0 : UINTPTR_MAX;
     } else if (store->chunk_count > 0) {

@@ -4,12 +4,14 @@
 
 /*
  * What the files of the two-level allocator share. An *instance* has lists; what the blocks of the
- * lists are cut from is its *store*. Instances of threads share one store, and so each other's blocks.
+ * lists are cut from is its *store*. Instances of threads share one store, and so each other's
+ * blocks.
  *
- * Lists go by number: list i has blocks of 8 * (i + 1) bytes. The number after the last stands for the
- * first level.
+ * Lists go by number: list i has blocks of 8 * (i + 1) bytes. The number after the last stands for
+ * the first level.
  *
- * Unless it says otherwise, a function here is called with the store's lock held, where there is one.
+ * Unless it says otherwise, a function here is called with the store's lock held, where there is
+ * one.
  */
 
 #include "heap/lock.h"
@@ -175,8 +177,8 @@ bool pool_twolevel_map_check(const tarn_twolevel_store *store, const size_t *fre
  * twolevel_threads.c: instances of threads.
  */
 
-/* Draws blocks of the list from the instance of the process, for a list that is empty, and returns one.
- * NULL if there is none. */
+/* Draws blocks of the list from the instance of the process, for a list that is empty, and returns
+ * one. NULL if there is none. */
 void *pool_twolevel_draw(tarn_twolevel *twolevel, unsigned list);
 
 /* The same from instances without a thread, before the chunks grow. */

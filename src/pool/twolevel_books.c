@@ -7,8 +7,9 @@
 #include <string.h>
 
 /*
- * What an instance says of itself. An open one counts nothing when a block comes or goes: how many blocks of a size there
- * are is known from when they were cut, how many are free is counted here, and the rest is in use.
+ * What an instance says of itself. An open one counts nothing when a block comes or goes: how many
+ * blocks of a size there are is known from when they were cut, how many are free is counted here,
+ * and the rest is in use.
  */
 
 static tarn_twolevel *twolevel_of(tarn_heap *heap)
@@ -105,7 +106,8 @@ typedef struct fault_text {
     size_t size;
 } fault_text;
 
-/* The free blocks of one list: each in a chunk, where its size is cut, and no more than there are. */
+/* The free blocks of one list: each in a chunk, where its size is cut, and no more than there
+ * are. */
 static bool check_list(tarn_twolevel *twolevel, unsigned list, size_t *count, fault_text fault)
 {
     tarn_twolevel_store *store = twolevel->store;

@@ -15,13 +15,15 @@
  *        |                            low         high
  *        `--> [ ...
  *
- * A chunk starts at a multiple of 16. Blocks whose size is a multiple of 16 are cut from the low end
- * of the rest, so that `low` stays one; all others from its high end. What is left when the rest is
- * too small is a multiple of 8 and starts at a multiple of 16: a block for the list of its size.
+ * A chunk starts at a multiple of 16. Blocks whose size is a multiple of 16 are cut from the low
+ * end of the rest, so that `low` stays one; all others from its high end. What is left when the
+ * rest is too small is a multiple of 8 and starts at a multiple of 16: a block for the list of its
+ * size.
  *
- * Invariant: every byte of a chunk belongs to a block in use, to one free block in one list, or to the
- * rest, unless the chunk is fresh. So the sum over the lists of blocks times size, the rest and the
- * fresh chunks is the sum of all chunks, and a chunk whose free bytes are all that it has can go.
+ * Invariant: every byte of a chunk belongs to a block in use, to one free block in one list, or to
+ * the rest, unless the chunk is fresh. So the sum over the lists of blocks times size, the rest and
+ * the fresh chunks is the sum of all chunks, and a chunk whose free bytes are all that it has can
+ * go.
  */
 
 enum { FIRST_CAPACITY = 8, GROWTH_SHIFT = 4 };

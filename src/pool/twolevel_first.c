@@ -6,13 +6,13 @@
 #include "pool/twolevel.h"
 
 /*
- * The first level: blocks of upstream, as they are. The ledger knows them, so that they can be freed all at once, and so
- * that what is wrong with a block is found before upstream gets it.
+ * The first level: blocks of upstream, as they are. The ledger knows them, so that they can be
+ * freed all at once, and so that what is wrong with a block is found before upstream gets it.
  *
  * Threads that share a store take them from the system heap, which needs no lock; the ledger would.
  *
- * A *stray* is a block of a size that the lists serve, of an alignment that they do not. While there
- * are none, a size tells the level.
+ * A *stray* is a block of a size that the lists serve, of an alignment that they do not. While
+ * there are none, a size tells the level.
  *
  * Invariant: except in a family the ledger has a record for each block of the first level, and the
  * books count them.
@@ -94,7 +94,8 @@ void pool_twolevel_first_free(tarn_twolevel_store *store, void *block, size_t si
     count_strays(store, size, (size_t)0 - 1);
 }
 
-/* Of two sizes, one is a stray's and the other is not: then the level would not be told any more. */
+/* Of two sizes, one is a stray's and the other is not: then the level would not be told any
+ * more. */
 static bool crosses(const tarn_twolevel_store *store, size_t old_size, size_t new_size)
 {
     return is_stray(store, old_size) != is_stray(store, new_size);

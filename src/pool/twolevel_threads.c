@@ -16,11 +16,12 @@
  *         |
  *         `--------- cuts 20 at a time --- chunks of the store, under the lock
  *
- * A block knows no instance: it is in use, or in the list of one of them. So it may be freed to any.
+ * A block knows no instance: it is in use, or in the list of one of them. So it may be freed to
+ * any.
  *
- * What B frees for A would pile up in B's lists while A has the chunks grow. So before they grow, B is
- * *asked*: its instance is closed by emptying its span, B's next free comes here, leaves a batch in
- * the list and hands in what is behind it.
+ * What B frees for A would pile up in B's lists while A has the chunks grow. So before they grow, B
+ * is *asked*: its instance is closed by emptying its span, B's next free comes here, leaves a batch
+ * in the list and hands in what is behind it.
  *
  * Invariant, under the lock: an instance is in the list of idle ones exactly when no thread has it;
  * lists of idle ones, and those of the process, change under the lock alone.
@@ -32,7 +33,8 @@ static tarn_twolevel first_level; /* the same for files that use malloc for ever
 static tarn_twolevel *known;      /* all instances of threads, ever; under the family's lock */
 static size_t known_count;        /* of these */
 static size_t refills_since_ask;  /* at least */
-/* About how many blocks each list of the process's instance has, and below how many more are asked for. */
+/* About how many blocks each list of the process's instance has, and below how many more are asked
+ * for. */
 static size_t spare[TARN_TWOLEVEL_LISTS];
 static size_t low_water[TARN_TWOLEVEL_LISTS];
 static uint32_t start_lock; /* guards what is below */
@@ -46,8 +48,8 @@ __thread tarn_twolevel *tarn_twolevel_mine;
 /* ------------------------------------------------------------------------------------------------
  * Blocks between instances.
  */
-/* Draws up to a batch of blocks from the same list of another instance, and returns one of them. NULL
- * if it is empty. */
+/* Draws up to a batch of blocks from the same list of another instance, and returns one of them.
+ * NULL if it is empty. */
 static void *draw(tarn_twolevel *twolevel, tarn_twolevel *from, unsigned list, size_t *count)
 {
     void **source = &pool_twolevel_lists(from)[list];
@@ -79,7 +81,8 @@ void pool_twolevel_ask(const tarn_twolevel *twolevel)
     }
 }
 
-/* The same, if there were so many refills that a look at every thread is a small part of their cost. */
+/* The same, if there were so many refills that a look at every thread is a small part of their
+ * cost. */
 static void ask_now_and_then(const tarn_twolevel *twolevel)
 {
     if (refills_since_ask >= known_count) {
@@ -112,8 +115,8 @@ void *pool_twolevel_draw_idle(tarn_twolevel *twolevel, unsigned list)
     return NULL;
 }
 
-/* Hands in all of the list but a batch. The walk to its end, along blocks that this thread has freed, is
- * done without the lock. */
+/* Hands in all of the list but a batch. The walk to its end, along blocks that this thread has
+ * freed, is done without the lock. */
 static void hand_in_list(tarn_twolevel *twolevel, unsigned list)
 {
     void *kept = twolevel->lists[list];
@@ -184,8 +187,8 @@ static void after_fork(void)
     heap_lock_release(&start_lock);
 }
 
-/* The threads of the other instances are not in the child. Caught between two stores, one has lost a
- * single block. */
+/* The threads of the other instances are not in the child. Caught between two stores, one has lost
+ * a single block. */
 static void after_fork_in_child(void)
 {
     for (tarn_twolevel *it = known; it != NULL; it = it->next_known) {

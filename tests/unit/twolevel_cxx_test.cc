@@ -19,8 +19,8 @@ extern "C" {
 }
 
 /*
- * The C functions as the allocator of containers: the sizes that deallocate() is told are those that
- * allocate() was told, which is all that is needed.
+ * The C functions as the allocator of containers: the sizes that deallocate() is told are those
+ * that allocate() was told, which is all that is needed.
  */
 
 namespace

@@ -86,8 +86,8 @@ static uint32_t next_random(uint32_t *seed)
     return *seed >> 8;
 }
 
-/* What says how a chunk is cut does not hold where blocks have a gap behind them, and what says how little
- * is counted does not where instances have checks by themselves. */
+/* What says how a chunk is cut does not hold where blocks have a gap behind them, and what says how
+ * little is counted does not where instances have checks by themselves. */
 #define SKIP_UNDER_TOOLS()                                                                         \
     do {                                                                                           \
         if (heap_watch_is_on() || TARN_HARDENED) {                                                 \
