@@ -45,19 +45,21 @@ extern "C" {
  * above 16 are served by the first level. So a block goes back by the interface that it came from.
  *
  * Cost. alloc and free: constant time, inline, about ten instructions; a refill now and then, and
- * upstream's cost of a chunk for every sixteenth by which the instance grows. The first level costs
- * what upstream does, and a look into a hash table of its blocks. A request that upstream refuses
- * takes time linear in the free blocks, see tarn_twolevel_trim().
+ * upstream's cost of a chunk for every sixteenth by which the instance grows. The chunks are a
+ * sorted table, so a new one is linear in how many there are: logarithmic in the bytes, unless
+ * upstream has but small blocks. The first level costs what upstream does, and a look into a hash
+ * table of its blocks. A request that upstream refuses takes time linear in the free blocks, see
+ * tarn_twolevel_trim().
  *
  * Threads. An instance is for one thread at a time, unless its options say `threads`: then any
  * thread may call, each call is a function that takes a lock, and upstream is called under it. See
  * tarn_twolevel_of_thread() for instances without a lock in programs with threads.
  *
  * Misuse that is found, and fatal (see tarn/base.h). In every build: a block that is freed twice in
- * a row, a pointer outside of the instance's chunks, and anything wrong with a first-level block.
- * With `checks`: every double free, pointer that is no block, and wrong size, a write to a free
- * block, at the latest when it is handed out again, and a block that goes back by the other
- * interface.
+ * a row; and unless threads have instances of their own, a pointer below the first or above the
+ * last of the instance's chunks, and anything wrong with a first-level block. With `checks`: every
+ * double free, pointer that is no block, and wrong size, a write to a free block, at the latest
+ * when it is handed out again, and a block that goes back by the other interface.
  *
  * Tools. In a hardened build of libtarn, and under Valgrind or AddressSanitizer, an instance has
  * `checks`; under these two it leaves 16 bytes that nobody may touch behind each block of a list.
@@ -99,7 +101,6 @@ typedef struct tarn_twolevel_chunk {
     unsigned char *start; /* aligned to 16 */
     size_t size;          /* bytes that blocks are cut from, a multiple of 16 */
     size_t free;          /* bytes of them that were found free; used within one call */
-    bool is_fresh;        /* nothing was cut from it since the last reset */
 } tarn_twolevel_chunk;
 
 /* What blocks are cut from. Private. */
@@ -112,7 +113,7 @@ typedef struct tarn_twolevel_store {
     tarn_twolevel_chunk *chunks; /* in the order of addresses; a block of upstream's */
     size_t chunk_count;
     size_t chunk_capacity;
-    size_t fresh_count;                 /* chunks that are fresh */
+    size_t fresh_count; /* of the last of them nothing was cut since the last reset; a count */
     unsigned char *low, *high;          /* the rest of the newest chunk; `low` is aligned to 16 */
     size_t held;                        /* bytes of all chunks */
     size_t blocks[TARN_TWOLEVEL_LISTS]; /* of each size, free or in use */
@@ -220,7 +221,8 @@ static inline tarn_twolevel *tarn_twolevel_of_process(void)
  * spare, so that a later one finds it. First-level blocks are the system heap's, and not in the
  * books. deinit, destroy, reset, visit: as above.
  *
- * A forked child has the instances of all threads, and its own thread may use them.
+ * A forked child has the instances of all threads, and its own thread may use them. What another
+ * thread was moving at that moment is lost to the child.
  *
  * Where instances have `checks` by themselves, without pooling, and with TARN_USE_MALLOC, it is
  * that of the process. */

@@ -9,7 +9,7 @@
 /*
  *     request -- is it large? --yes--> first level: a block of upstream's, noted in the ledger
  *                     | no
- *                   list -- is there a block? --no--> refill: 20 blocks cut from the rest of a chunk
+ *                   list -- is there a block? --no--> refill: 20 blocks cut from a chunk
  *                     | yes
  *                   block
  *
@@ -144,6 +144,21 @@ static bool needs_no_lock(const tarn_twolevel *twolevel, unsigned list)
     return list == TWOLEVEL_FIRST && pool_twolevel_is_family(twolevel->store);
 }
 
+/* The lock, if a block of the list needs it. */
+static void lock_for(tarn_twolevel *twolevel, unsigned list)
+{
+    if (!needs_no_lock(twolevel, list)) {
+        pool_twolevel_lock(twolevel);
+    }
+}
+
+static void unlock_for(tarn_twolevel *twolevel, unsigned list)
+{
+    if (!needs_no_lock(twolevel, list)) {
+        pool_twolevel_unlock(twolevel);
+    }
+}
+
 static void *obtain(tarn_twolevel *twolevel, const request *wanted)
 {
     const bool is_possible = wanted->size <= PTRDIFF_MAX;
@@ -209,21 +224,16 @@ static void put(tarn_twolevel *twolevel, void *block, size_t size, unsigned list
 
 static void give_back(tarn_twolevel *twolevel, void *block, size_t size, unsigned list)
 {
-    tarn_twolevel_store *store = twolevel->store;
-    if (pool_twolevel_is_family(store) && !twolevel->is_closed) {
+    if (pool_twolevel_is_asked(twolevel)) {
         pool_twolevel_hand_in(twolevel);
     }
-    if (needs_no_lock(twolevel, list)) {
-        pool_twolevel_first_free(store, block, size);
-        return;
-    }
-    pool_twolevel_lock(twolevel);
+    lock_for(twolevel, list);
     if (list == TWOLEVEL_FIRST) {
-        pool_twolevel_first_free(store, block, size);
+        pool_twolevel_first_free(twolevel->store, block, size);
     } else {
         put(twolevel, block, size, list);
     }
-    pool_twolevel_unlock(twolevel);
+    unlock_for(twolevel, list);
 }
 
 /* Makes a block of a list new_size bytes, which the list serves too. */
@@ -261,13 +271,10 @@ void tarn_twolevel_free_slow(tarn_twolevel *twolevel, void *block, size_t size)
 static void *first_realloc(tarn_twolevel *twolevel, void *block, size_t old_size, size_t new_size,
                            size_t alignment)
 {
-    if (needs_no_lock(twolevel, TWOLEVEL_FIRST)) {
-        return pool_twolevel_first_realloc(twolevel->store, block, old_size, new_size, alignment);
-    }
-    pool_twolevel_lock(twolevel);
+    lock_for(twolevel, TWOLEVEL_FIRST);
     void *moved =
         pool_twolevel_first_realloc(twolevel->store, block, old_size, new_size, alignment);
-    pool_twolevel_unlock(twolevel);
+    unlock_for(twolevel, TWOLEVEL_FIRST);
     return moved;
 }
 
@@ -381,9 +388,9 @@ static bool heap_resize(tarn_heap *heap, void *block, size_t old_size, size_t ne
     tarn_twolevel *twolevel = twolevel_of(heap);
     const unsigned old_list = list_of_heap_block(twolevel, block, old_size);
     if (old_list == TWOLEVEL_FIRST) {
-        pool_twolevel_lock(twolevel);
+        lock_for(twolevel, TWOLEVEL_FIRST);
         const bool done = pool_twolevel_first_resize(twolevel->store, block, old_size, new_size);
-        pool_twolevel_unlock(twolevel);
+        unlock_for(twolevel, TWOLEVEL_FIRST);
         return done;
     }
     if (list_for_heap(twolevel->store, new_size, TWOLEVEL_ALIGNMENT) != old_list) {

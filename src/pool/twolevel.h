@@ -116,6 +116,12 @@ static inline tarn_twolevel *pool_twolevel_after(const tarn_twolevel *twolevel,
  * twolevel_chunks.c: chunks, and what is cut from them.
  */
 
+/* Nothing was cut from the chunk of this number since the last reset. Those are the last ones. */
+static inline bool pool_twolevel_is_fresh(const tarn_twolevel_store *store, size_t number)
+{
+    return number + store->fresh_count >= store->chunk_count;
+}
+
 /* The chunk that the address is in, or NULL. */
 tarn_twolevel_chunk *pool_twolevel_chunk_of(const tarn_twolevel_store *store, const void *address);
 
@@ -187,7 +193,14 @@ void *pool_twolevel_draw_idle(tarn_twolevel *twolevel, unsigned list);
 /* Asks all other threads to hand in what they can spare. */
 void pool_twolevel_ask(const tarn_twolevel *twolevel);
 
-/* Hands it in, if that was asked. Called without the lock. */
+/* True if this thread was asked. Without the lock. */
+static inline bool pool_twolevel_is_asked(const tarn_twolevel *twolevel)
+{
+    return pool_twolevel_is_family(twolevel->store) && !twolevel->is_closed &&
+           __atomic_load_n(&twolevel->span, __ATOMIC_RELAXED) == 0;
+}
+
+/* Hands it in. Called without the lock. */
 void pool_twolevel_hand_in(tarn_twolevel *twolevel);
 
 /* ------------------------------------------------------------------------------------------------

@@ -117,6 +117,19 @@ static bool add_chunk(tarn_twolevel *twolevel, size_t size)
     return true;
 }
 
+/* Takes a chunk of `most` bytes, of half as many if upstream refuses that, and so on down to
+ * `least`. Were the second try the least, then an upstream without large blocks would be used up in
+ * crumbs, each with an entry in the table. */
+static bool add_chunk_between(tarn_twolevel *twolevel, size_t most, size_t least)
+{
+    for (size_t size = most; size > least; size /= 2) {
+        if (add_chunk(twolevel, base_align_up(size, TWOLEVEL_ALIGNMENT))) {
+            return true;
+        }
+    }
+    return add_chunk(twolevel, base_align_up(least, TWOLEVEL_ALIGNMENT));
+}
+
 static bool is_in_rest(const tarn_twolevel_store *store, const tarn_twolevel_chunk *chunk)
 {
     return store->low < store->high &&
@@ -192,11 +205,8 @@ static bool take_fresh_chunk(tarn_twolevel_store *store)
     if (store->fresh_count == 0) {
         return false;
     }
-    tarn_twolevel_chunk *chunk = store->chunks;
-    while (!chunk->is_fresh) {
-        chunk++;
-    }
-    chunk->is_fresh = false;
+    /* The lowest is taken first, and no chunk is added while there is one: so they are the last. */
+    const tarn_twolevel_chunk *chunk = &store->chunks[store->chunk_count - store->fresh_count];
     store->fresh_count--;
     store->low = chunk->start;
     store->high = chunk->start + chunk->size;
@@ -220,16 +230,8 @@ static bool renew_rest(tarn_twolevel *twolevel, unsigned list)
     if (wish < store->chunk_min) {
         wish = base_align_up(store->chunk_min, TWOLEVEL_ALIGNMENT);
     }
-    if (add_chunk(twolevel, wish) || add_chunk(twolevel, need) || cut_up_larger(twolevel, list)) {
-        return true;
-    }
-    for (size_t count = TWOLEVEL_BATCH / 2; count > 0; count /= 2) {
-        if (add_chunk(twolevel,
-                      base_align_up(count * pool_twolevel_bytes(list), TWOLEVEL_ALIGNMENT))) {
-            return true;
-        }
-    }
-    return false;
+    return add_chunk_between(twolevel, wish, need) || cut_up_larger(twolevel, list) ||
+           add_chunk_between(twolevel, need / 2, pool_twolevel_bytes(list));
 }
 
 /* Cuts a batch of blocks, or as many as the rest has, which is at least one; all but one go to the
@@ -310,7 +312,7 @@ static bool count_free(tarn_twolevel *twolevel)
     tarn_twolevel_store *store = twolevel->store;
     for (size_t i = 0; i < store->chunk_count; i++) {
         tarn_twolevel_chunk *chunk = &store->chunks[i];
-        chunk->free = chunk->is_fresh ? chunk->size : 0;
+        chunk->free = pool_twolevel_is_fresh(store, i) ? chunk->size : 0;
         if (is_in_rest(store, chunk)) {
             chunk->free += (size_t)(store->high - store->low);
         }
@@ -364,9 +366,6 @@ static void give_chunk_back(tarn_twolevel_store *store, const tarn_twolevel_chun
         store->low = NULL;
         store->high = NULL;
     }
-    if (chunk->is_fresh) {
-        store->fresh_count--;
-    }
     if (store->is_watched) {
         heap_watch_show(chunk->start, chunk->size);
     }
@@ -375,11 +374,12 @@ static void give_chunk_back(tarn_twolevel_store *store, const tarn_twolevel_chun
                          chunk->size + pool_twolevel_map_size(store, chunk->size));
 }
 
-/* Gives those back that are all free. */
+/* Gives those back that are all free, fresh ones among them. */
 static void give_free_back(tarn_twolevel *twolevel)
 {
     tarn_twolevel_store *store = twolevel->store;
     size_t kept = 0;
+    store->fresh_count = 0;
     for (size_t i = 0; i < store->chunk_count; i++) {
         if (store->chunks[i].free == store->chunks[i].size) {
             give_chunk_back(store, &store->chunks[i]);
@@ -424,8 +424,7 @@ void pool_twolevel_renew(tarn_twolevel *twolevel)
     store->high = NULL;
     store->fresh_count = store->chunk_count;
     for (size_t i = 0; i < store->chunk_count; i++) {
-        tarn_twolevel_chunk *chunk = &store->chunks[i];
-        chunk->is_fresh = true;
+        const tarn_twolevel_chunk *chunk = &store->chunks[i];
         if (store->has_checks) {
             pool_twolevel_map_clear(chunk);
         }

@@ -41,6 +41,7 @@ static uint32_t start_lock; /* guards what is below */
 static bool is_common_ready;
 static bool is_first_level_ready;
 static bool has_end_key;
+static bool has_fork_handlers;
 static pthread_key_t end_key;
 
 __thread tarn_twolevel *tarn_twolevel_mine;
@@ -48,11 +49,11 @@ __thread tarn_twolevel *tarn_twolevel_mine;
 /* ------------------------------------------------------------------------------------------------
  * Blocks between instances.
  */
-/* Draws up to a batch of blocks from the same list of another instance, and returns one of them.
- * NULL if it is empty. */
-static void *draw(tarn_twolevel *twolevel, tarn_twolevel *from, unsigned list, size_t *count)
+/* Draws up to a batch of blocks from the process's list, and returns one of them. NULL if it is
+ * empty. */
+static void *draw(tarn_twolevel *twolevel, unsigned list, size_t *count)
 {
-    void **source = &pool_twolevel_lists(from)[list];
+    void **source = &common.closed_lists[list];
     void *first = *source;
     *count = 0;
     if (first == NULL) {
@@ -93,7 +94,7 @@ static void ask_now_and_then(const tarn_twolevel *twolevel)
 void *pool_twolevel_draw(tarn_twolevel *twolevel, unsigned list)
 {
     size_t count = 0;
-    void *block = twolevel != &common ? draw(twolevel, &common, list, &count) : NULL;
+    void *block = twolevel != &common ? draw(twolevel, list, &count) : NULL;
     refills_since_ask++;
     spare[list] = block == NULL || spare[list] < count ? 0 : spare[list] - count;
     if (spare[list] <= low_water[list]) {
@@ -102,13 +103,27 @@ void *pool_twolevel_draw(tarn_twolevel *twolevel, unsigned list)
     return block;
 }
 
-void *pool_twolevel_draw_idle(tarn_twolevel *twolevel, unsigned list)
+/* Returns a block of the process's list, which has some, and draws more if that is not the caller's
+ * own. */
+static void *take_from_common(tarn_twolevel *twolevel, unsigned list)
 {
     size_t count;
+    if (twolevel != &common) {
+        return draw(twolevel, list, &count);
+    }
+    void *block = common.closed_lists[list];
+    common.closed_lists[list] = pool_twolevel_next(&family, block);
+    return block;
+}
+
+void *pool_twolevel_draw_idle(tarn_twolevel *twolevel, unsigned list)
+{
     for (tarn_twolevel *it = common.next; it != NULL; it = it->next) {
-        void *block = draw(twolevel, it, list, &count);
-        if (block != NULL) {
-            return block;
+        if (it->lists[list] != NULL) {
+            /* The process's list is empty. It gets all, so that the next threads need not look. */
+            common.closed_lists[list] = it->lists[list];
+            it->lists[list] = NULL;
+            return take_from_common(twolevel, list);
         }
     }
     pool_twolevel_ask(twolevel);
@@ -144,11 +159,10 @@ static void hand_in_list(tarn_twolevel *twolevel, unsigned list)
 void pool_twolevel_hand_in(tarn_twolevel *twolevel)
 {
     pool_twolevel_lock(twolevel);
-    const bool is_asked = twolevel->is_asked;
     twolevel->is_asked = false;
     pool_twolevel_open(twolevel);
     pool_twolevel_unlock(twolevel);
-    for (unsigned list = 0; is_asked && list < TARN_TWOLEVEL_LISTS; list++) {
+    for (unsigned list = 0; list < TARN_TWOLEVEL_LISTS; list++) {
         hand_in_list(twolevel, list);
     }
 }
@@ -175,20 +189,32 @@ static void thread_end(void *value)
     pool_twolevel_unlock(twolevel);
 }
 
+/* Every lock that a lasting instance may need in the child. */
+static uint32_t *const fork_locks[] = {
+    &start_lock,
+    &family.lock,
+    &common.own_store.lock,
+    &first_level.own_store.lock,
+};
+
+enum { FORK_LOCKS = sizeof fork_locks / sizeof fork_locks[0] };
+
 static void before_fork(void)
 {
-    heap_lock_take(&start_lock);
-    heap_lock_take(&family.lock);
+    for (size_t i = 0; i < FORK_LOCKS; i++) {
+        heap_lock_take(fork_locks[i]);
+    }
 }
 
 static void after_fork(void)
 {
-    heap_lock_release(&family.lock);
-    heap_lock_release(&start_lock);
+    for (size_t i = FORK_LOCKS; i-- > 0;) {
+        heap_lock_release(fork_locks[i]);
+    }
 }
 
-/* The threads of the other instances are not in the child. Caught between two stores, one has lost
- * a single block. */
+/* The threads of the other instances are not in the child. The block that one was about to put into
+ * a list or had just taken out of it is lost to the child, and so is what it was handing in. */
 static void after_fork_in_child(void)
 {
     for (tarn_twolevel *it = known; it != NULL; it = it->next_known) {
@@ -216,8 +242,10 @@ tarn_twolevel *tarn_twolevel_of_process_as(bool use_malloc)
             family.upstream = tarn_system_heap();
             family.common = &common;
             pool_twolevel_found(&common, &family, true);
-            has_end_key = pthread_key_create(&end_key, thread_end) == 0 &&
-                          pthread_atfork(before_fork, after_fork, after_fork_in_child) == 0;
+            has_end_key = pthread_key_create(&end_key, thread_end) == 0;
+        }
+        if (!has_fork_handlers) {
+            has_fork_handlers = pthread_atfork(before_fork, after_fork, after_fork_in_child) == 0;
         }
         pool_twolevel_make_lasting(twolevel);
         __atomic_store_n(is_ready, true, __ATOMIC_RELEASE);
@@ -251,7 +279,7 @@ tarn_twolevel *tarn_twolevel_join_thread(void)
 {
     tarn_twolevel *process = tarn_twolevel_of_process_as(false);
     tarn_twolevel *twolevel = NULL;
-    if (pool_twolevel_is_family(process->store) && has_end_key) {
+    if (pool_twolevel_is_family(process->store) && has_end_key && has_fork_handlers) {
         pool_twolevel_lock(process);
         twolevel = take_idle();
         pool_twolevel_unlock(process);

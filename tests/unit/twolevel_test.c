@@ -421,6 +421,26 @@ static void when_upstream_has_little_left_all_of_it_is_used(void **state)
     tarn_twolevel_deinit(&it);
 }
 
+static void an_upstream_without_large_blocks_gives_the_largest_it_has(void **state)
+{
+    (void)state;
+    SKIP_UNDER_TOOLS();
+    noting notes = make_notes();
+    tarn_twolevel it;
+    make(&it, &notes.heap, false);
+    while (it.store->held < 1000000) {
+        assert_non_null(tarn_twolevel_alloc(&it, 64));
+    }
+    /* A chunk would have some 65000 bytes now, and a batch has 1280. */
+    notes.room = 20000;
+    for (unsigned before = notes.allocs; notes.allocs == before;) {
+        assert_non_null(tarn_twolevel_alloc(&it, 64));
+    }
+    assert_in_range(notes.sizes[(notes.allocs - 1) % 64], 10000, 20000);
+    assert_balances(&it);
+    tarn_twolevel_deinit(&it);
+}
+
 static void requests_above_128_bytes_reach_upstream_as_they_are(void **state)
 {
     (void)state;
@@ -1085,6 +1105,7 @@ int main(void)
         cmocka_unit_test(the_rest_of_a_chunk_goes_to_the_list_that_it_fits),
         cmocka_unit_test(larger_free_blocks_are_cut_up_when_upstream_has_nothing),
         cmocka_unit_test(when_upstream_has_little_left_all_of_it_is_used),
+        cmocka_unit_test(an_upstream_without_large_blocks_gives_the_largest_it_has),
         cmocka_unit_test(requests_above_128_bytes_reach_upstream_as_they_are),
         cmocka_unit_test(a_handler_is_called_until_there_is_memory_or_it_gives_up),
         cmocka_unit_test(a_handler_may_free_blocks_of_the_instance),

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "fatal.h"
+#include "heap/lock.h"
 #include "tools.h"
 
 enum {
@@ -337,6 +338,33 @@ static void a_block_of_a_large_alignment_may_be_freed_by_another_thread(void **s
     tarn_heap_free(heap, zeroed, 20);
 }
 
+static void large_blocks_of_a_thread_need_no_lock(void **state)
+{
+    (void)state;
+    if (!has_instances()) {
+        skip();
+    }
+    tarn_twolevel *mine = tarn_twolevel_of_thread();
+    /* So that nobody has asked for its blocks. */
+    tarn_twolevel_free(mine, tarn_twolevel_alloc(mine, 24), 24);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        /* Whoever wants the lock waits for ever. */
+        alarm(20);
+        heap_lock_take(&mine->store->lock);
+        void *block = tarn_twolevel_alloc(mine, 500);
+        (void)tarn_heap_resize(&mine->heap, block, 500, 400);
+        block = tarn_twolevel_realloc(mine, block, 400, 5000);
+        tarn_twolevel_free(mine, block, 5000);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void the_process_has_an_instance_for_all_threads(void **state)
 {
     (void)state;
@@ -401,6 +429,47 @@ static void a_forked_child_has_what_all_threads_had(void **state)
     assert_int_equal(live_blocks(mine), 0);
 }
 
+static atomic_bool is_over;
+
+static void *use_the_instance_of_the_process(void *argument)
+{
+    (void)argument;
+    tarn_twolevel *process = tarn_twolevel_of_process();
+    atomic_store(&is_waiting, true);
+    while (!atomic_load(&is_over)) {
+        tarn_twolevel_free(process, tarn_twolevel_alloc(process, 40), 40);
+    }
+    return NULL;
+}
+
+static void a_forked_child_may_use_the_instance_of_the_process(void **state)
+{
+    (void)state;
+    tarn_twolevel *process = tarn_twolevel_of_process();
+    pthread_t thread;
+    atomic_store(&is_waiting, false);
+    assert_int_equal(pthread_create(&thread, NULL, use_the_instance_of_the_process, NULL), 0);
+    while (!atomic_load(&is_waiting)) {
+        sched_yield();
+    }
+    for (int i = 0; i < 60; i++) {
+        const pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            /* Had the other thread the lock, it will not give it back here. */
+            alarm(20);
+            tarn_twolevel_free(process, tarn_twolevel_alloc(process, 40), 40);
+            _exit(tarn_twolevel_check(process, NULL, 0) ? 0 : 1);
+        }
+        int status = 0;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+    atomic_store(&is_over, true);
+    pthread_join(thread, NULL);
+}
+
 int main(void)
 {
     rounds = IS_UNDER_NO_TOOL ? 50000 : 5000;
@@ -413,8 +482,10 @@ int main(void)
         cmocka_unit_test(blocks_outlive_their_thread),
         cmocka_unit_test(destructors_of_a_thread_may_free_after_its_end),
         cmocka_unit_test(a_block_of_a_large_alignment_may_be_freed_by_another_thread),
+        cmocka_unit_test(large_blocks_of_a_thread_need_no_lock),
         cmocka_unit_test(the_process_has_an_instance_for_all_threads),
         cmocka_unit_test(a_forked_child_has_what_all_threads_had),
+        cmocka_unit_test(a_forked_child_may_use_the_instance_of_the_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
