@@ -24,8 +24,8 @@
 
 /* Upstream is the kernel's pages, whose system calls take most of the time: the more so as a run
  * short of memory is one for each request that there is. */
-static const unsigned operations = HEAP_WATCH_ASAN || IS_UNDER_TSAN ? 700 : 2000;
-static const unsigned short_operations = HEAP_WATCH_ASAN || IS_UNDER_TSAN ? 40 : 60;
+static const unsigned operations = HEAP_WATCH_ASAN || IS_UNDER_TSAN ? 700 : 1500;
+static const unsigned short_operations = HEAP_WATCH_ASAN || IS_UNDER_TSAN ? 40 : 50;
 
 static _Alignas(64) unsigned char memory[1 << 18];
 static tarn_buffer buffer;
@@ -198,20 +198,23 @@ static size_t choose_size(uint64_t *random)
                                                   : next_random(random) % 129);
 }
 
-static bool is_well(const typed_block *block)
+static bool is_aligned(const typed_block *block)
 {
-    return block->start != NULL && (uintptr_t)block->start % (block->size % 16 == 0 ? 16 : 8) == 0;
+    return (uintptr_t)block->start % (block->size % 16 == 0 ? 16 : 8) == 0;
 }
 
 /* One step on one block; false if it went wrong. */
-static bool step(typed_block *block, uint64_t *random)
+static bool step(typed_block *block, uint64_t *random, bool may_refuse)
 {
     const size_t size = choose_size(random);
     const size_t served = size == 0 ? 1 : size;
     if (block->start == NULL) {
         block->start = tarn_twolevel_alloc(&twolevel, size);
         block->size = served;
-        if (!is_well(block)) {
+        if (block->start == NULL) {
+            return may_refuse;
+        }
+        if (!is_aligned(block)) {
             return false;
         }
         fill(block, random);
@@ -222,9 +225,13 @@ static bool step(typed_block *block, uint64_t *random)
     }
     if (next_random(random) % 4 == 0) {
         const size_t kept = served < block->size ? served : block->size;
-        block->start = tarn_twolevel_realloc(&twolevel, block->start, block->size, size);
+        unsigned char *start = tarn_twolevel_realloc(&twolevel, block->start, block->size, size);
+        if (start == NULL) {
+            return may_refuse && is_filled(block, block->size);
+        }
+        block->start = start;
         block->size = served;
-        if (!is_well(block) || !is_filled(block, kept)) {
+        if (!is_aligned(block) || !is_filled(block, kept)) {
             return false;
         }
         fill(block, random);
@@ -235,20 +242,24 @@ static bool step(typed_block *block, uint64_t *random)
     return true;
 }
 
-static void run_typed(const subject_state *kind, uint64_t seed)
+/* Upstream follows the plan. */
+static void run_typed(const subject_state *kind, uint64_t seed, tarn_failing_plan plan)
 {
     enum { BLOCKS = 500 };
     static typed_block blocks[BLOCKS];
     uint64_t random = seed;
     tarn_pages pages;
+    tarn_failing failing;
+    const bool may_refuse = plan.every != 0 || plan.from != 0;
     tarn_pages_init(&pages, NULL);
+    tarn_failing_init(&failing, &(tarn_failing_options){.upstream = &pages.heap, .plan = plan});
     memset(blocks, 0, sizeof blocks);
-    (void)open_twolevel((void *)kind, &pages.heap);
+    (void)open_twolevel((void *)kind, &failing.heap);
     for (unsigned operation = 0; operation < operations * 4; operation++) {
         /* A part of the blocks at a time, so that chunks become free now and then. */
-        const size_t part = 1 + operation / 1000 * 7 % BLOCKS;
+        const size_t part = 1 + operation / 100 * 7 % BLOCKS;
         char fault[200] = "";
-        bool is_ok = step(&blocks[next_random(&random) % part], &random);
+        bool is_ok = step(&blocks[next_random(&random) % part], &random, may_refuse);
         if (operation % 64 == 0) {
             is_ok = is_ok && tarn_twolevel_check(&twolevel, fault, sizeof fault);
         }
@@ -282,7 +293,22 @@ static void the_typed_functions_do_as_their_naive_twin(void **state)
     const uint64_t seed = heap_model_seed();
     for (size_t kind = 0; kind < KINDS; kind++) {
         if (!kinds[kind].has_buffer) {
-            run_typed(&kinds[kind], seed);
+            run_typed(&kinds[kind], seed, (tarn_failing_plan){0});
+        }
+    }
+}
+
+static void the_typed_functions_lose_nothing_when_upstream_refuses_most(void **state)
+{
+    (void)state;
+    const uint64_t seed = heap_model_seed();
+    for (size_t kind = 0; kind < KINDS; kind++) {
+        if (!kinds[kind].has_buffer && !kinds[kind].is_unpooled) {
+            /* Rarely is a chunk as large as was wished for. */
+            run_typed(&kinds[kind], seed,
+                      (tarn_failing_plan){.every = 2, .one_in = 2, .seed = seed});
+            /* There is no other, so larger blocks are cut up. */
+            run_typed(&kinds[kind], seed, (tarn_failing_plan){.from = 40});
         }
     }
 }
@@ -294,6 +320,7 @@ int main(void)
         cmocka_unit_test(instances_of_threads_do_as_their_naive_twin),
         cmocka_unit_test(nothing_is_lost_when_any_upstream_request_fails),
         cmocka_unit_test(the_typed_functions_do_as_their_naive_twin),
+        cmocka_unit_test(the_typed_functions_lose_nothing_when_upstream_refuses_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
