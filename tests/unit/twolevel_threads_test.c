@@ -29,6 +29,7 @@ enum {
 
 /* Set in main: tools are slow. */
 static unsigned rounds;
+static unsigned forks;
 static size_t passed;
 
 /* Blocks on their way from thread to thread; the first byte is the size. */
@@ -452,7 +453,7 @@ static void a_forked_child_may_use_the_instance_of_the_process(void **state)
     while (!atomic_load(&is_waiting)) {
         sched_yield();
     }
-    for (int i = 0; i < 60; i++) {
+    for (unsigned i = 0; i < forks; i++) {
         const pid_t child = fork();
         assert_true(child >= 0);
         if (child == 0) {
@@ -474,6 +475,7 @@ int main(void)
 {
     rounds = IS_UNDER_NO_TOOL ? 50000 : 5000;
     passed = IS_UNDER_NO_TOOL ? 1000000 : 20000;
+    forks = IS_UNDER_NO_TOOL ? 60 : 10;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_share_an_instance_with_a_lock),
         cmocka_unit_test(threads_free_what_others_allocated),
