@@ -57,11 +57,14 @@ extern "C" {
  * changed.
  *
  * Cost. An alloc is inline: 15 instructions, 5 to 8 where the size is a constant; a chunk's end costs
- * a function call, or upstream's cost of a chunk. Everything else says what it costs.
+ * a function call, or upstream's cost of a chunk and a step for each arena above. Everything else says
+ * what it costs.
  *
- * Misuse. In every build these are found, and fatal (see tarn/base.h): a mark of another arena, or
- * from before a reset or a release; a cleanup or the end of a chunk that was overwritten; a large block freed twice; the use of an arena that has ended; a reset from inside a
- * cleanup. With `checks` also every double free, every pointer that is no block, and wrong sizes.
+ * Misuse. In every build these are found, and fatal (see tarn/base.h): a mark of another arena, from
+ * before a reset, or from before one of the last four releases to an older mark; a cleanup or the end
+ * of a chunk that was overwritten; a large block freed twice; the use of an arena that has ended; a
+ * reset from inside a cleanup. With `checks` also every double free, every pointer that is no block,
+ * and wrong sizes.
  *
  * Tools. Under Valgrind or AddressSanitizer an arena has `checks`, keeps 16 bytes behind each block
  * that nobody may touch, and hides what was freed until it is handed out again: a use after a reset
@@ -127,12 +130,15 @@ struct tarn_arena {
     unsigned char *floor;  /* blocks of the current chunk before it are older than a mark */
     uint64_t serial;       /* of the newest mark, cleanup, child or record; never goes back */
     uint64_t reset_serial; /* marks up to it are stale */
-    uint64_t stale_after;  /* and those after this ... */
-    uint64_t stale_until;  /* ... up to this */
+    struct tarn_arena_stale {
+        uint64_t after;
+        uint64_t until;
+    } stale[4]; /* and those after one up to the other: what releases ended, the newest last */
     struct tarn_arena_cleanup *cleanups; /* the newest */
     struct tarn_arena_cleanup *vacant;   /* room of cleanups that were cancelled */
     uint32_t newest;                     /* record, its number plus one; 0: none */
     uint32_t state;                      /* proves that it was made and has not ended */
+    uint32_t stale_count;                /* of `stale` */
     tarn_arena_place closed_place;       /* the true one if the arena is closed */
     struct tarn_arena_chunk *first;
     struct tarn_arena_chunk *last;

@@ -387,13 +387,10 @@ static bool is_only_bytes(const tarn_arena *arena, uint64_t serial)
 static void undo(tarn_arena *arena, uint64_t serial, struct tarn_arena_chunk *chunk,
                  unsigned char *at)
 {
-    if (chunk == NULL && arena->first != NULL) {
-        chunk = arena->first;
-        at = pool_arena_chunk_blocks(chunk) + arena->lead;
-    }
-    if (chunk == arena->chunk && is_only_bytes(arena, serial)) {
+    if (is_only_bytes(arena, serial) && (chunk != NULL ? chunk : arena->first) == arena->chunk) {
         pool_arena_note_peak(arena);
-        if (chunk != NULL) {
+        if (arena->chunk != NULL) {
+            at = chunk != NULL ? at : pool_arena_chunk_blocks(arena->chunk) + arena->lead;
             pool_arena_place(arena)->at = at;
             arena->floor = at;
         }
@@ -401,7 +398,7 @@ static void undo(tarn_arena *arena, uint64_t serial, struct tarn_arena_chunk *ch
         begin_unwinding(arena);
         unwind(arena, serial);
         pool_arena_free_records(arena, serial);
-        /* Whoever is called above may have taken the first chunk. */
+        /* Whoever is called above may have taken the first chunk, or trimmed it away. */
         pool_arena_rewind(arena, chunk, at);
         arena->is_unwinding = false;
     }
@@ -414,6 +411,7 @@ void tarn_arena_reset(tarn_arena *arena)
     undo(arena, 0, NULL, NULL);
     POOL_ARENA_PUBLISH(arena->used_then, 0);
     arena->reset_serial = ++arena->serial;
+    arena->stale_count = 0;
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -450,16 +448,38 @@ static bool is_behind(const tarn_arena *arena, const tarn_arena_point *mark)
     return false;
 }
 
+static bool is_stale(const tarn_arena *arena, uint64_t serial)
+{
+    for (uint32_t i = 0; i < arena->stale_count; i++) {
+        if (serial > arena->stale[i].after && serial <= arena->stale[i].until) {
+            return true;
+        }
+    }
+    return serial <= arena->reset_serial || serial > arena->serial;
+}
+
+/* Marks after `serial` are stale from now on. Ranges do not overlap, so older ones that begin later are part of this
+ * one; when there are too many, the oldest is forgotten. */
+static void note_stale(tarn_arena *arena, uint64_t serial)
+{
+    const uint32_t most = sizeof arena->stale / sizeof arena->stale[0];
+    while (arena->stale_count > 0 && arena->stale[arena->stale_count - 1].after >= serial) {
+        arena->stale_count--;
+    }
+    if (arena->stale_count == most) {
+        memmove(arena->stale, arena->stale + 1, sizeof arena->stale - sizeof arena->stale[0]);
+        arena->stale_count--;
+    }
+    arena->stale[arena->stale_count++] = (struct tarn_arena_stale){serial, ++arena->serial};
+}
+
 void tarn_arena_release(tarn_arena *arena, tarn_arena_point mark)
 {
     pool_arena_expect_live(arena);
     TARN_CHECK(mark.arena == arena, "a mark of another arena", arena->heap.name, mark.at);
-    TARN_CHECK(mark.serial > arena->reset_serial && mark.serial <= arena->serial &&
-                   (mark.serial <= arena->stale_after || mark.serial > arena->stale_until) &&
-                   is_behind(arena, &mark),
+    TARN_CHECK(!is_stale(arena, mark.serial) && is_behind(arena, &mark),
                "a mark from before a reset, or a release to an older mark", arena->heap.name,
                mark.at);
     undo(arena, mark.serial, mark.chunk, mark.at);
-    arena->stale_after = mark.serial;
-    arena->stale_until = ++arena->serial;
+    note_stale(arena, mark.serial);
 }

@@ -2,6 +2,7 @@
 #include "pool/arena.h"
 #include "tarn/arena.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,7 +86,8 @@ char *tarn_arena_vprintf(tarn_arena *arena, const char *format, va_list values)
 {
     /* Formatted where the block would be; no room there, as always in a closed arena, is only measuring. */
     unsigned char *at = arena->place.at;
-    const size_t room = (size_t)(arena->place.end - at);
+    const size_t rest = (size_t)(arena->place.end - at);
+    const size_t room = rest < INT_MAX ? rest : INT_MAX; /* what vsnprintf can take */
     const size_t size = format_into((char *)at, room, format, values);
     if (size == 0) {
         return NULL;

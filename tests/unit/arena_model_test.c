@@ -18,8 +18,8 @@
  */
 
 /* Tools are slow to follow the books. */
-static const unsigned operations = HEAP_WATCH_ASAN || IS_UNDER_TSAN ? 3000 : 12000;
-static const unsigned short_operations = 150;
+static const unsigned operations = HEAP_WATCH_ASAN || IS_UNDER_TSAN ? 1000 : 4000;
+static const unsigned short_operations = 50;
 
 static _Alignas(64) unsigned char memory[1 << 16];
 static tarn_arena arena;
@@ -42,7 +42,8 @@ static tarn_heap *open_arena(void *state, tarn_heap *upstream)
     options.upstream = upstream;
     tarn_set_pooling(!wanted->is_unpooled);
     if (wanted->has_buffer) {
-        options.buffer = (tarn_memory){memory + 3, sizeof memory - 5};
+        /* A large one might be all that a short run needs, and upstream not be asked at all. */
+        options.buffer = (tarn_memory){memory + 3, options.fixed ? sizeof memory - 5 : 2000};
     }
     if (wanted->is_child || wanted->is_in_arena) {
         if (tarn_arena_init(&outer, &(tarn_arena_options){.upstream = upstream})) {

@@ -868,6 +868,24 @@ static void stale_marks_are_fatal(void **state)
     tarn_arena_release(&arena, first);
     tarn_arena_reset(&arena);
     assert_fatal(tarn_arena_release(&arena, first), stale, "loft", first.at);
+    /* What later releases end as well does not make it good again. */
+    const tarn_arena_point base = tarn_arena_mark(&arena);
+    (void)tarn_arena_alloc(&arena, 8);
+    const tarn_arena_point ended = tarn_arena_mark(&arena);
+    tarn_arena_release(&arena, base);
+    (void)tarn_arena_alloc(&arena, 100);
+    for (int i = 0; i < 3; i++) {
+        (void)tarn_arena_alloc(&arena, 8);
+        tarn_arena_release(&arena, tarn_arena_mark(&arena));
+        assert_fatal(tarn_arena_release(&arena, ended), stale, "loft", ended.at);
+    }
+    for (int i = 0; i < 20; i++) {
+        (void)tarn_arena_alloc(&arena, 8);
+        const tarn_arena_point next = tarn_arena_mark(&arena);
+        tarn_arena_release(&arena, next);
+        tarn_arena_release(&arena, next);
+    }
+    tarn_arena_release(&arena, base);
     tarn_arena other;
     tarn_arena_init(&other, NULL);
     const tarn_arena_point foreign = tarn_arena_mark(&other);
