@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: a mark from before a reset, or a release to an older mark \(arena, block 0x[0-9a-f]+\) */
+#include "tarn/arena.h"
+
+#include <stdio.h>
+
+int main(void)
+{
+    tarn_arena arena;
+    tarn_arena_init(&arena, NULL);
+    char *block = tarn_arena_alloc(&arena, 24);
+    const tarn_arena_point mark = tarn_arena_mark(&arena);
+    printf("blamed %p\n", (void *)(block + 24));
+    fflush(stdout);
+    tarn_arena_reset(&arena);
+    (void)tarn_arena_alloc(&arena, 1000);
+    tarn_arena_release(&arena, mark);
+    return 0;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: wrong size given back with the block \(arena, block 0x[0-9a-f]+\) */
+#include "tarn/arena.h"
+
+#include <stdio.h>
+
+int main(void)
+{
+    tarn_arena arena;
+    tarn_arena_init(&arena, NULL);
+    void *block = tarn_arena_alloc(&arena, 500000);
+    printf("blamed %p\n", (void *)block);
+    fflush(stdout);
+    tarn_arena_free(&arena, block, 400000);
+    return 0;
+}
