@@ -206,6 +206,31 @@ static void a_cleanup_may_end_another_arena(void **state)
     end();
 }
 
+static void trim_and_use_root(void *context)
+{
+    (void)context;
+    (void)tarn_arena_trim(&root);
+    memset(tarn_arena_alloc(&root, 40000), 1, 40000);
+}
+
+static void a_cleanup_may_trim_what_is_reset(void **state)
+{
+    (void)state;
+    begin();
+    for (int round = 0; round < 3; round++) {
+        tarn_arena *child = child_of(&root, "child");
+        (void)tarn_arena_on_reset(child, trim_and_use_root, NULL);
+        /* A first chunk with nothing in it: the trim takes it away. */
+        tarn_arena_free(&root, tarn_arena_alloc(&root, 8), 8);
+        tarn_arena_reset(&root);
+        check(&root);
+        assert_int_equal(tarn_arena_used(&root), 0);
+        memset(tarn_arena_alloc(&root, 1000), 1, 1000);
+        tarn_arena_reset(&root);
+    }
+    end();
+}
+
 static void reset_root(void *context)
 {
     (void)context;
@@ -474,6 +499,67 @@ static void a_child_inherits_whom_to_tell_of_a_shortage(void **state)
 }
 
 /* ------------------------------------------------------------------------------------------------
+ * Threads
+ */
+enum { THREADS = 4 };
+
+static bool add_footprint(void *context, const tarn_arena_info *info)
+{
+    *(size_t *)context += info->footprint;
+    return true;
+}
+
+/* Uses a child of the root, with children of its own that come and go. */
+static void *use_child(void *context)
+{
+    tarn_arena *child = context;
+    const unsigned rounds = IS_UNDER_NO_TOOL ? 300 : 40;
+    for (unsigned round = 0; round < rounds; round++) {
+        tarn_arena *grandchild = tarn_arena_create(
+            &(tarn_arena_options){.parent = child, .name = "grandchild", .chunk_size = 1024});
+        assert_non_null(grandchild);
+        for (size_t i = 0; i < 40; i++) {
+            memset(tarn_arena_alloc(child, 100 * i + 1), 1, 100 * i + 1);
+            memset(tarn_arena_alloc(grandchild, 50 * i + 1), 2, 50 * i + 1);
+        }
+        (void)tarn_arena_alloc(child, 300000);
+        if (round % 2 == 0) {
+            tarn_arena_destroy(grandchild);
+        }
+        tarn_arena_reset(child);
+        if (round % 8 == 0) {
+            (void)tarn_arena_trim(child);
+        }
+    }
+    tarn_arena_destroy(child);
+    return NULL;
+}
+
+static void children_may_be_used_by_a_thread_each(void **state)
+{
+    (void)state;
+    begin();
+    tarn_arena_set_limit(&root, (size_t)1 << 30);
+    pthread_t threads[THREADS];
+    for (size_t i = 0; i < THREADS; i++) {
+        tarn_arena *child = child_of(&root, "child");
+        assert_int_equal(pthread_create(&threads[i], NULL, use_child, child), 0);
+    }
+    /* Meanwhile the parent is used, and all are listed. */
+    for (unsigned round = 0; round < 100; round++) {
+        (void)tarn_arena_alloc(&root, 1000);
+        size_t footprint = 0;
+        assert_true(tarn_arena_visit_tree(NULL, add_footprint, &footprint));
+        assert_true(footprint >= 16384);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(root.tree_held, tarn_arena_stats(&root).footprint);
+    end();
+}
+
+/* ------------------------------------------------------------------------------------------------
  * Moves in the tree
  */
 static void an_arena_may_change_its_parent(void **state)
@@ -673,6 +759,7 @@ int main(void)
         cmocka_unit_test(cancelled_cleanups_leave_their_room_to_others),
         cmocka_unit_test(a_cleanup_may_use_its_arena),
         cmocka_unit_test(a_cleanup_may_end_another_arena),
+        cmocka_unit_test(a_cleanup_may_trim_what_is_reset),
         cmocka_unit_test(a_reset_from_inside_a_cleanup_is_fatal),
         cmocka_unit_test(an_overwritten_cleanup_is_not_called),
         cmocka_unit_test(children_end_with_their_parent),
@@ -683,6 +770,7 @@ int main(void)
         cmocka_unit_test(a_child_takes_from_the_upstream_of_its_parent),
         cmocka_unit_test(a_limit_holds_for_all_below_it),
         cmocka_unit_test(a_child_inherits_whom_to_tell_of_a_shortage),
+        cmocka_unit_test(children_may_be_used_by_a_thread_each),
         cmocka_unit_test(an_arena_may_change_its_parent),
         cmocka_unit_test(a_visit_shows_each_arena_before_its_children),
         cmocka_unit_test(all_arenas_of_the_process_are_listed),
