@@ -40,7 +40,8 @@ extern "C" {
  * Reset keeps the chunks that the next cycle will need, so that in a steady state it calls neither
  * upstream nor the kernel, and no page is touched for the first time. The rule: the need of a cycle
  * counts in full at once, and a sixteenth of the difference less with each cycle that needs less; a
- * quarter more than that is kept. What a cycle needs more than any before it, beyond
+ * quarter more than that is kept. Releases count by what they free, so that many small scopes are not
+ * many cycles. What a cycle needs more than any before it, beyond
  * chunk_size_max, is kept only when a second cycle needs it, too. So a single burst is given back by
  * the reset that ends it, and what was kept for several decays. tarn_arena_trim() gives all of it
  * back.
@@ -143,6 +144,8 @@ struct tarn_arena {
     struct tarn_arena_chunk *first;
     struct tarn_arena_chunk *last;
     size_t need;           /* bytes of chunks that a cycle needs, by experience */
+    size_t cycle_peak;     /* bytes that this cycle has needed, as far as releases saw it */
+    size_t released;       /* bytes, since the need last fell */
     size_t lead;           /* bytes of the first chunk that the arena itself lives in */
     size_t large_min;      /* requests of more bytes are large */
     size_t chunk_size;     /* bytes of the next chunk */
@@ -338,7 +341,8 @@ TARN_API bool tarn_arena_resize(tarn_arena *arena, void *block, size_t old_size,
 /* Makes `block` new_size bytes, here or elsewhere, keeping its contents up to the smaller size.
  * Returns its address, or NULL with the old block as it was. A NULL block is allocated; a new_size
  * of 0 is served as 1. It stays where it is if tarn_arena_resize() can do it, and moves to a place
- * aligned for both sizes else, by upstream's realloc if it stays large, by a copy if not. */
+ * aligned for both sizes else, by upstream's realloc if it stays large, by a copy if not. For marks a
+ * block that moved is a new one. */
 TARN_API void *tarn_arena_realloc(tarn_arena *arena, void *block, size_t old_size, size_t new_size);
 
 /* The same for a block at a multiple of `alignment`, which it keeps; it moves if it is at none. */
@@ -347,7 +351,8 @@ TARN_API void *tarn_arena_realloc_aligned(tarn_arena *arena, void *block, size_t
 
 /* Gives `block` back; ignores NULL. `size` is what was asked for last. The newest block's room is
  * used again, and so is that of the one before it if it is freed next, and so on; a large block goes
- * back upstream; all else waits for the reset. Constant time, beside upstream's. */
+ * back upstream; all else waits for the reset. Constant time, beside upstream's; but a block of a
+ * large size that was cut from a chunk is looked for among the chunks. */
 TARN_API void tarn_arena_free(tarn_arena *arena, void *block, size_t size);
 
 /* Frees every block, runs the cleanups, ends the children. The chunks that the next cycle is
@@ -453,7 +458,7 @@ TARN_API char *tarn_arena_vprintf_append(tarn_arena *arena, char *text, const ch
                                          va_list values) __attribute__((format(printf, 3, 0)));
 
 /* `block` of `size` bytes (NULL: 0) with `more_size` bytes added at its end: in place if it is the
- * newest. Returns its address, or NULL with `block` as it was. */
+ * newest. Returns its address, or NULL with `block` as it was. `more` must not be part of it. */
 TARN_API void *tarn_arena_append(tarn_arena *arena, void *block, size_t size, const void *more,
                                  size_t more_size);
 

@@ -399,7 +399,7 @@ static void undo(tarn_arena *arena, uint64_t serial, struct tarn_arena_chunk *ch
         unwind(arena, serial);
         pool_arena_free_records(arena, serial);
         /* Whoever is called above may have taken the first chunk, or trimmed it away. */
-        pool_arena_rewind(arena, chunk, at);
+        pool_arena_rewind(arena, chunk, at, serial == 0);
         arena->is_unwinding = false;
     }
     arena->vacant = NULL; /* some may be in memory that went */

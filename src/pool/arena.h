@@ -173,7 +173,8 @@ static inline void pool_arena_note_peak(tarn_arena *arena)
 
 /* Everything from `at` in `chunk` (NULL: from the start) to the place now is free; chunks that are not likely to be
  * needed go back upstream. */
-void pool_arena_rewind(tarn_arena *arena, struct tarn_arena_chunk *chunk, unsigned char *at);
+void pool_arena_rewind(tarn_arena *arena, struct tarn_arena_chunk *chunk, unsigned char *at,
+                       bool is_reset);
 
 /* The bytes are free, and are cleared, poisoned or hidden as the arena wants it. */
 void pool_arena_wipe(const tarn_arena *arena, unsigned char *from, const unsigned char *to);

@@ -56,6 +56,8 @@ size_t tarn_arena_trim(tarn_arena *arena)
         trimmed += pool_arena_end_records(arena);
     }
     arena->need = pool_arena_position(arena);
+    arena->cycle_peak = 0;
+    arena->released = 0;
     pool_arena_publish(arena);
     return trimmed;
 }

@@ -403,19 +403,38 @@ size_t pool_arena_drop_chunks(tarn_arena *arena, tarn_arena_chunk *previous)
     return dropped;
 }
 
-/* Chunks that the cycles before did not need go, where `peak` is what this one needed. */
-static void settle(tarn_arena *arena, size_t peak)
+/* Notes that a cycle needed `peak` bytes of chunks, of which `freed` are free now. Returns for how many bytes chunks are to
+ * be kept. */
+static size_t learn_need(tarn_arena *arena, size_t peak, size_t freed, bool is_reset)
 {
-    size_t keep;
+    if (peak > arena->cycle_peak) {
+        arena->cycle_peak = peak;
+    }
+    if (is_reset) {
+        peak = arena->cycle_peak;
+        arena->cycle_peak = 0;
+    }
     if (peak > arena->need) {
         /* More than ever may be once and never again: of that only a chunk's worth is kept. */
-        keep = peak < arena->chunk_size_max ? peak : arena->chunk_size_max;
-        keep = keep < arena->need ? arena->need : keep;
+        const size_t burst = peak < arena->chunk_size_max ? peak : arena->chunk_size_max;
+        const size_t keep = burst < arena->need ? arena->need : burst;
         arena->need = peak;
-    } else {
-        arena->need -= (arena->need - peak) / DECAY;
-        keep = arena->need;
+        arena->released = 0;
+        return keep;
     }
+    /* A cycle may have many small scopes, and each is less than all of it. So releases count by what they free: nothing
+     * is forgotten before as much as that was used again. */
+    arena->released += freed;
+    if (is_reset || arena->released >= arena->need / DECAY) {
+        arena->need -= (arena->need - peak) / DECAY;
+        arena->released = 0;
+    }
+    return arena->need;
+}
+
+/* Chunks that the cycles before did not need go. */
+static void settle(tarn_arena *arena, size_t keep)
+{
     keep += keep / SLACK;
     if (arena->last == arena->chunk || arena->last->before < keep) {
         return;
@@ -447,7 +466,7 @@ void pool_arena_wipe(const tarn_arena *arena, unsigned char *from, const unsigne
     }
 }
 
-void pool_arena_rewind(tarn_arena *arena, tarn_arena_chunk *chunk, unsigned char *at)
+void pool_arena_rewind(tarn_arena *arena, tarn_arena_chunk *chunk, unsigned char *at, bool is_reset)
 {
     if (arena->chunk == NULL) {
         return;
@@ -469,6 +488,6 @@ void pool_arena_rewind(tarn_arena *arena, tarn_arena_chunk *chunk, unsigned char
     }
     expect_good(arena, chunk);
     go_to(arena, chunk, at);
-    settle(arena, peak);
+    settle(arena, learn_need(arena, peak, peak - pool_arena_position(arena), is_reset));
     pool_arena_publish(arena);
 }

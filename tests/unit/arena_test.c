@@ -652,6 +652,55 @@ static void a_steady_state_calls_nobody_and_touches_no_new_page(void **state)
     }
 }
 
+static void small_scopes_are_no_cycles(void **state)
+{
+    (void)state;
+    begin((tarn_arena_options){.name = NULL});
+    uint64_t calls = 0;
+    for (int round = 0; round < 20; round++) {
+        if (round == 6) {
+            calls = upstream_calls();
+        }
+        for (int i = 0; i < 300; i++) {
+            TARN_ARENA_SCOPE(scratch, &arena);
+            use(3000);
+        }
+        (void)tarn_arena_alloc(&arena, 100);
+        for (int i = 0; i < 300; i++) {
+            TARN_ARENA_SCOPE(scratch, &arena);
+            use(3000);
+        }
+        if (round % 2 == 0) {
+            use(10000000);
+        } else {
+            TARN_ARENA_SCOPE(scratch, &arena);
+            use(10000000);
+        }
+        tarn_arena_reset(&arena);
+    }
+    assert_int_equal(upstream_calls(), calls);
+    end();
+}
+
+static void what_was_kept_for_releases_decays(void **state)
+{
+    (void)state;
+    begin((tarn_arena_options){.name = NULL});
+    (void)tarn_arena_alloc(&arena, 100);
+    const tarn_arena_point mark = tarn_arena_mark(&arena);
+    for (int round = 0; round < 2; round++) {
+        use(5000000);
+        tarn_arena_release(&arena, mark);
+    }
+    assert_true(held() >= 5000000);
+    for (int round = 0; round < 1000; round++) {
+        use(10000);
+        tarn_arena_release(&arena, mark);
+    }
+    assert_true(held() <= (size_t)64 << 10);
+    end();
+}
+
 static void a_single_burst_is_given_back_at_once(void **state)
 {
     (void)state;
@@ -1196,6 +1245,8 @@ int main(void)
         cmocka_unit_test(who_is_told_of_a_shortage_may_help),
         cmocka_unit_test(who_is_told_of_a_shortage_may_leave),
         cmocka_unit_test(a_steady_state_calls_nobody_and_touches_no_new_page),
+        cmocka_unit_test(small_scopes_are_no_cycles),
+        cmocka_unit_test(what_was_kept_for_releases_decays),
         cmocka_unit_test(a_single_burst_is_given_back_at_once),
         cmocka_unit_test(what_was_kept_for_several_bursts_decays),
         cmocka_unit_test(what_every_second_cycle_needs_is_kept),
