@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arenas: the first byte chooses the options, the second whether the arena's own functions or its heap is used, the
- * third how much memory there is. Under the fuzzer's AddressSanitizer arenas are closed; chunks, marks, cleanups and
- * children are the same.
+ * Arenas: the first byte chooses the options, the second whether the arena's own functions or its
+ * heap is used, the third how much memory there is. Under the fuzzer's AddressSanitizer arenas are
+ * closed; chunks, marks, cleanups and children are the same.
  */
 #include "heap_run.h"
 #include "tarn/arena.h"

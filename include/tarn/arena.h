@@ -31,23 +31,23 @@ extern "C" {
  *         tarn_arena_reset(&arena);
  *     tarn_arena_deinit(&arena);
  *
- * Memory. The first chunk is taken with the first block; each further one is twice as large, up to a
- * maximum. A request that does not fit into the rest of a chunk and is larger than a quarter of that
- * maximum is *large*: a block of upstream's of its own, which is given back when it is freed. Only
- * large blocks and the newest block are really given back by a free; any other waits for the reset.
- * Blocks are rounded up to 8 bytes; that and the unused ends of chunks are the only overhead.
+ * Memory. The first chunk is taken with the first block; each further one is twice as large, up to
+ * a maximum. A request that does not fit into the rest of a chunk and is larger than a quarter of
+ * that maximum is *large*: a block of upstream's of its own, which is given back when it is freed.
+ * Only large blocks and the newest block are really given back by a free; any other waits for the
+ * reset. Blocks are rounded up to 8 bytes; that and the unused ends of chunks are the only
+ * overhead.
  *
  * Reset keeps the chunks that the next cycle will need, so that in a steady state it calls neither
  * upstream nor the kernel, and no page is touched for the first time. The rule: the need of a cycle
  * counts in full at once, and a sixteenth of the difference less with each cycle that needs less; a
- * quarter more than that is kept. Releases count by what they free, so that many small scopes are not
- * many cycles. What a cycle needs more than any before it, beyond
- * chunk_size_max, is kept only when a second cycle needs it, too. So a single burst is given back by
- * the reset that ends it, and what was kept for several decays. tarn_arena_trim() gives all of it
- * back.
+ * quarter more than that is kept. Releases count by what they free, so that many small scopes are
+ * not many cycles. What a cycle needs more than any before it, beyond chunk_size_max, is kept only
+ * when a second cycle needs it, too. So a single burst is given back by the reset that ends it, and
+ * what was kept for several decays. tarn_arena_trim() gives all of it back.
  *
- * Trees. An arena may have a parent: it ends, with all below it, when the parent is reset, released to
- * an older mark, or ended. Children and cleanups of a parent end in the reverse of the order in
+ * Trees. An arena may have a parent: it ends, with all below it, when the parent is reset, released
+ * to an older mark, or ended. Children and cleanups of a parent end in the reverse of the order in
  * which they came.
  *
  * Alignment. A function that takes only a size aligns for every C type whose sizeof that is: to 16
@@ -57,32 +57,32 @@ extern "C" {
  * passed, or if the size, or a product on the way to it, passes PTRDIFF_MAX; then nothing has
  * changed.
  *
- * Cost. An alloc is inline: 16 instructions, 6 to 9 where the size is a constant; a chunk's end costs
- * a function call, or upstream's cost of a chunk and a step for each arena above. Everything else says
- * what it costs.
+ * Cost. An alloc is inline: 16 instructions, 6 to 9 where the size is a constant; a chunk's end
+ * costs a function call, or upstream's cost of a chunk and a step for each arena above. Everything
+ * else says what it costs.
  *
- * Misuse. In every build these are found, and fatal (see tarn/base.h): a mark of another arena, from
- * before a reset, or from before one of the last four releases to an older mark; a cleanup or the end
- * of a chunk that was overwritten; a large block freed twice; the use of an arena that has ended; a
- * reset from inside a cleanup. With `checks` also every double free, every pointer that is no block,
- * and wrong sizes.
+ * Misuse. In every build these are found, and fatal (see tarn/base.h): a mark of another arena,
+ * from before a reset, or from before one of the last four releases to an older mark; a cleanup or
+ * the end of a chunk that was overwritten; a large block freed twice; the use of an arena that has
+ * ended; a reset from inside a cleanup. With `checks` also every double free, every pointer that is
+ * no block, and wrong sizes.
  *
  * Tools. Under Valgrind or AddressSanitizer an arena has `checks`, keeps 16 bytes behind each block
  * that nobody may touch, and hides what was freed until it is handed out again: a use after a reset
- * and a write past a block are reported. Valgrind knows the blocks by name where they were asked for
- * by the functions of this header, not where a heap asked for a chunk. When tarn_pooling() is false,
- * each block is one of the system heap's.
+ * and a write past a block are reported. Valgrind knows the blocks by name where they were asked
+ * for by the functions of this header, not where a heap asked for a chunk. When tarn_pooling() is
+ * false, each block is one of the system heap's.
  *
- * Threads. One thread at a time uses an arena. A child may be used, and ended, by another thread than
- * its parent is used by, even at the same time; but making a child is a use of the parent, and whatever
- * ends children (reset, release, deinit, destroy of the parent) has to wait until nobody uses them.
- * Upstream is then called by both threads: the pages, system and malloc heaps are made for that. The
- * listing of all arenas may be asked for by any thread at any time.
+ * Threads. One thread at a time uses an arena. A child may be used, and ended, by another thread
+ * than its parent is used by, even at the same time; but making a child is a use of the parent, and
+ * whatever ends children (reset, release, deinit, destroy of the parent) has to wait until nobody
+ * uses them. Upstream is then called by both threads: the pages, system and malloc heaps are made
+ * for that. The listing of all arenas may be asked for by any thread at any time.
  *
- * Sources: Hanson, "Fast Allocation and Deallocation of Memory Based on Object Lifetimes", Software:
- * Practice and Experience 20 (1990); Ross, "The AED Free Storage Package", CACM 10 (1967), for zones
- * in zones; nginx's and the Apache runtime's pools for cleanups and children, PostgreSQL's memory
- * contexts for names and the listing.
+ * Sources: Hanson, "Fast Allocation and Deallocation of Memory Based on Object Lifetimes",
+ * Software: Practice and Experience 20 (1990); Ross, "The AED Free Storage Package", CACM 10
+ * (1967), for zones in zones; nginx's and the Apache runtime's pools for cleanups and children,
+ * PostgreSQL's memory contexts for names and the listing.
  */
 
 /* ------------------------------------------------------------------------------------------------
@@ -90,9 +90,9 @@ extern "C" {
  */
 typedef struct tarn_arena tarn_arena;
 
-/* Called when upstream has no memory, or the limit has no room, for a request of `size` bytes. It may
- * free what it can do without (not reset this arena), and may leave by longjmp or an exception. True:
- * the request is tried again; false: it is refused. No lock is held. */
+/* Called when upstream has no memory, or the limit has no room, for a request of `size` bytes. It
+ * may free what it can do without (not reset this arena), and may leave by longjmp or an exception.
+ * True: the request is tried again; false: it is refused. No lock is held. */
 typedef bool tarn_arena_handler(void *context, size_t size);
 
 typedef struct tarn_arena_options {
@@ -191,13 +191,13 @@ struct tarn_arena {
 };
 
 /* Makes an empty arena, which takes nothing from upstream yet. NULL options are the zero ones. On
- * failure nothing is held: TARN_NO_ROOM if a buffer is given that is too small for any block, or none
- * to a `fixed` arena. Constant time. */
+ * failure nothing is held: TARN_NO_ROOM if a buffer is given that is too small for any block, or
+ * none to a `fixed` arena. Constant time. */
 TARN_API tarn_status tarn_arena_init(tarn_arena *arena, const tarn_arena_options *options);
 
-/* Ends the arena: runs its cleanups, ends its children, gives all memory back. Harmless for an arena
- * that has ended already, by itself or with its parent, and for one that is all zero. Linear in
- * the chunks, large blocks, cleanups and children. */
+/* Ends the arena: runs its cleanups, ends its children, gives all memory back. Harmless for an
+ * arena that has ended already, by itself or with its parent, and for one that is all zero. Linear
+ * in the chunks, large blocks, cleanups and children. */
 TARN_API void tarn_arena_deinit(tarn_arena *arena);
 
 /* The same in memory of the arena's own: the start of its buffer or of its first chunk, which it
@@ -217,8 +217,8 @@ TARN_API void *tarn_arena_alloc_more(tarn_arena *arena, size_t size);
 TARN_API void *tarn_arena_alloc_aligned_more(tarn_arena *arena, size_t size, size_t alignment);
 TARN_API void *tarn_arena_alloc_zeroed_more(tarn_arena *arena, size_t size);
 
-/* True if a block of `size` bytes may end at `next`, which is where it starts and `size`, rounded up;
- * `room` is what is left from the start. Private. */
+/* True if a block of `size` bytes may end at `next`, which is where it starts and `size`, rounded
+ * up; `room` is what is left from the start. Private. */
 static inline bool tarn_arena_fits(size_t size, uintptr_t next, uintptr_t end, size_t room)
 {
 #if UINTPTR_MAX > UINT32_MAX
@@ -332,17 +332,18 @@ static inline void *tarn_arena_alloc_array_aligned(tarn_arena *arena, size_t cou
     return tarn_arena_alloc_aligned(arena, total, alignment);
 }
 
-/* Makes `block` new_size bytes where it stands: true, or false with nothing changed. The newest block
- * grows into the rest of the chunk, and gives back what it loses, unless a mark came after it; any other
- * shrinks without giving anything back. A large block grows as upstream lets it, and does not shrink to a size that
- * is not large. `old_size` is what was asked for last. Constant time, beside upstream's. */
+/* Makes `block` new_size bytes where it stands: true, or false with nothing changed. The newest
+ * block grows into the rest of the chunk, and gives back what it loses, unless a mark came after
+ * it; any other shrinks without giving anything back. A large block grows as upstream lets it, and
+ * does not shrink to a size that is not large. `old_size` is what was asked for last. Constant
+ * time, beside upstream's. */
 TARN_API bool tarn_arena_resize(tarn_arena *arena, void *block, size_t old_size, size_t new_size);
 
 /* Makes `block` new_size bytes, here or elsewhere, keeping its contents up to the smaller size.
  * Returns its address, or NULL with the old block as it was. A NULL block is allocated; a new_size
  * of 0 is served as 1. It stays where it is if tarn_arena_resize() can do it, and moves to a place
- * aligned for both sizes else, by upstream's realloc if it stays large, by a copy if not. For marks a
- * block that moved is a new one. */
+ * aligned for both sizes else, by upstream's realloc if it stays large, by a copy if not. For marks
+ * a block that moved is a new one. */
 TARN_API void *tarn_arena_realloc(tarn_arena *arena, void *block, size_t old_size, size_t new_size);
 
 /* The same for a block at a multiple of `alignment`, which it keeps; it moves if it is at none. */
@@ -350,14 +351,14 @@ TARN_API void *tarn_arena_realloc_aligned(tarn_arena *arena, void *block, size_t
                                           size_t new_size, size_t alignment);
 
 /* Gives `block` back; ignores NULL. `size` is what was asked for last. The newest block's room is
- * used again, and so is that of the one before it if it is freed next, and so on; a large block goes
- * back upstream; all else waits for the reset. Constant time, beside upstream's; but a block of a
- * large size that was cut from a chunk is looked for among the chunks. */
+ * used again, and so is that of the one before it if it is freed next, and so on; a large block
+ * goes back upstream; all else waits for the reset. Constant time, beside upstream's; but a block
+ * of a large size that was cut from a chunk is looked for among the chunks. */
 TARN_API void tarn_arena_free(tarn_arena *arena, void *block, size_t size);
 
-/* Frees every block, runs the cleanups, ends the children. The chunks that the next cycle is
- * likely to need are kept, as above. Constant time beside the cleanups, children and large blocks, and
- * the chunks that are given back; with `zero`, `poison` or `checks` linear in what was used. */
+/* Frees every block, runs the cleanups, ends the children. The chunks that the next cycle is likely
+ * to need are kept, as above. Constant time beside the cleanups, children and large blocks, and the
+ * chunks that are given back; with `zero`, `poison` or `checks` linear in what was used. */
 TARN_API void tarn_arena_reset(tarn_arena *arena);
 
 /* ------------------------------------------------------------------------------------------------
@@ -370,15 +371,15 @@ typedef struct tarn_arena_point {
     uint64_t serial;
 } tarn_arena_point; /* its fields are private */
 
-/* Where the arena stands. A mark is good until a reset, or a release to an older mark; it needs not be
- * released to. Constant time. */
+/* Where the arena stands. A mark is good until a reset, or a release to an older mark; it needs not
+ * be released to. Constant time. */
 TARN_API tarn_arena_point tarn_arena_mark(tarn_arena *arena);
 
-/* Frees every block, runs every cleanup and ends every child that came after the mark, which
- * stays good. Chunks past it are given back upstream, except those that releases have needed lately,
- * by the rule of the reset. A child that takes its chunks from this arena itself must have taken none
- * since the mark, unless it ends with it. Constant time beside the cleanups, children and large blocks,
- * and the chunks in between. */
+/* Frees every block, runs every cleanup and ends every child that came after the mark, which stays
+ * good. Chunks past it are given back upstream, except those that releases have needed lately, by
+ * the rule of the reset. A child that takes its chunks from this arena itself must have taken none
+ * since the mark, unless it ends with it. Constant time beside the cleanups, children and large
+ * blocks, and the chunks in between. */
 TARN_API void tarn_arena_release(tarn_arena *arena, tarn_arena_point mark);
 
 /* A mark that is released to at the end of its scope, for compilers with
@@ -418,8 +419,8 @@ typedef struct tarn_arena_cleanup tarn_arena_cleanup;
 
 /* Has `function` called with `context` when the arena is reset, released to a mark from before this
  * call, or ended; the newest first, and before any memory goes. It may use the arena, register
- * cleanups and end other arenas, but not reset, release or end this one or those above it. Returns the
- * cleanup, good until then, or NULL if there is no memory. Constant time. */
+ * cleanups and end other arenas, but not reset, release or end this one or those above it. Returns
+ * the cleanup, good until then, or NULL if there is no memory. Constant time. */
 TARN_API tarn_arena_cleanup *tarn_arena_on_reset(tarn_arena *arena, void (*function)(void *context),
                                                  void *context);
 
@@ -433,8 +434,8 @@ TARN_API void tarn_arena_run(tarn_arena *arena, tarn_arena_cleanup *cleanup);
  * Text and bytes. Each returns a block of its own, or NULL.
  */
 
-/* A copy of the string, of at most `size` bytes of it, of `size` bytes. strndup adds a NUL and looks no
- * further than the first. */
+/* A copy of the string, of at most `size` bytes of it, of `size` bytes. strndup adds a NUL and
+ * looks no further than the first. */
 TARN_API char *tarn_arena_strdup(tarn_arena *arena, const char *text);
 TARN_API char *tarn_arena_strndup(tarn_arena *arena, const char *text, size_t size);
 TARN_API void *tarn_arena_memdup(tarn_arena *arena, const void *bytes, size_t size);
@@ -443,15 +444,15 @@ TARN_API void *tarn_arena_memdup(tarn_arena *arena, const void *bytes, size_t si
 TARN_API char *tarn_arena_strcat(tarn_arena *arena, const char *first, ...)
     __attribute__((sentinel));
 
-/* Formats into the rest of the chunk if the text fits there, else measures it first. NULL also if the
- * format cannot be served. */
+/* Formats into the rest of the chunk if the text fits there, else measures it first. NULL also if
+ * the format cannot be served. */
 TARN_API char *tarn_arena_printf(tarn_arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 TARN_API char *tarn_arena_vprintf(tarn_arena *arena, const char *format, va_list values)
     __attribute__((format(printf, 2, 0)));
 
-/* `text`, which is the arena's and as long as its block (NULL: empty), with more text at its end: in
- * place if it is the newest block. Returns its address, or NULL with `text` as it was. */
+/* `text`, which is the arena's and as long as its block (NULL: empty), with more text at its end:
+ * in place if it is the newest block. Returns its address, or NULL with `text` as it was. */
 TARN_API char *tarn_arena_printf_append(tarn_arena *arena, char *text, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 TARN_API char *tarn_arena_vprintf_append(tarn_arena *arena, char *text, const char *format,
@@ -500,18 +501,18 @@ typedef struct tarn_arena_info {
 /* Returns false to end the visit. */
 typedef bool tarn_arena_visitor(void *context, const tarn_arena_info *info);
 
-/* Calls `visitor` for the arena and all below it, each before its children, the oldest child first. A
- * use of all of them. False if the visitor ended it.
+/* Calls `visitor` for the arena and all below it, each before its children, the oldest child first.
+ * A use of all of them. False if the visitor ended it.
  *
- * With NULL for the arena: for all arenas of the process that are not `unlisted`, and all below them.
- * This is no use of them: any thread may ask at any time. `used` is then what it was when a chunk or
- * large block last came or went, or at the last reset. Locks are held: the visitor must not make or end
- * arenas or use any. */
+ * With NULL for the arena: for all arenas of the process that are not `unlisted`, and all below
+ * them. This is no use of them: any thread may ask at any time. `used` is then what it was when a
+ * chunk or large block last came or went, or at the last reset. Locks are held: the visitor must
+ * not make or end arenas or use any. */
 TARN_API bool tarn_arena_visit_tree(const tarn_arena *arena, tarn_arena_visitor *visitor,
                                     void *context);
 
-/* Writes the same as a table, a line for each arena and one with the sums, a piece at a time; allocates
- * nothing. */
+/* Writes the same as a table, a line for each arena and one with the sums, a piece at a time;
+ * allocates nothing. */
 TARN_API void tarn_arena_report(const tarn_arena *arena,
                                 void (*write)(void *context, const char *text, size_t size),
                                 void *context);
@@ -522,13 +523,13 @@ TARN_API size_t tarn_arena_used(const tarn_arena *arena);
 /* Bytes that the next block can have without a further chunk. Constant time. */
 TARN_API size_t tarn_arena_room(const tarn_arena *arena);
 
-/* True if the address is inside of what the arena has handed out: of a block, or of the rounding behind
- * it. Its children are not looked at. Linear in the chunks and large blocks; without pooling, in
- * the blocks. */
+/* True if the address is inside of what the arena has handed out: of a block, or of the rounding
+ * behind it. Its children are not looked at. Linear in the chunks and large blocks; without
+ * pooling, in the blocks. */
 TARN_API bool tarn_arena_owns(const tarn_arena *arena, const void *address);
 
-/* Gives back upstream the chunks that are not in use, and forgets what was needed before; returns the
- * bytes. Linear in these chunks. */
+/* Gives back upstream the chunks that are not in use, and forgets what was needed before; returns
+ * the bytes. Linear in these chunks. */
 TARN_API size_t tarn_arena_trim(tarn_arena *arena);
 
 /* As tarn_heap_stats. Without `checks` the arena does not know its blocks: `live` is what
@@ -536,8 +537,8 @@ TARN_API size_t tarn_arena_trim(tarn_arena *arena);
 TARN_API tarn_stats tarn_arena_stats(const tarn_arena *arena);
 
 /* True if the books balance; else the first fault is in `fault` (always terminated, cut to
- * fault_size; may be NULL with 0). Reports, never aborts. Linear in the chunks, large blocks, cleanups and
- * children; with `checks`, in the blocks. */
+ * fault_size; may be NULL with 0). Reports, never aborts. Linear in the chunks, large blocks,
+ * cleanups and children; with `checks`, in the blocks. */
 TARN_API bool tarn_arena_check(const tarn_arena *arena, char *fault, size_t fault_size);
 
 /* Calls `visitor` for every live block, the oldest first. TARN_UNSUPPORTED without `checks`. */

@@ -10,9 +10,9 @@
  *     events   mark   cleanup   child   record   mark   cleanup ...
  *     serial     1       2        3       4        5       6
  *
- * Whatever a release may have to undo has a serial number, and hangs in a list of its kind, the newest first. A
- * release undoes what is newer than its mark: first cleanups and children, in one order, while all memory is still there;
- * then records; then it moves the place back.
+ * Whatever a release may have to undo has a serial number, and hangs in a list of its kind, the
+ * newest first. A release undoes what is newer than its mark: first cleanups and children, in one
+ * order, while all memory is still there; then records; then it moves the place back.
  *
  * Invariant: the serials in each list fall; none is above arena->serial.
  */
@@ -305,8 +305,8 @@ static void give_back(tarn_arena *arena)
     pool_arena_drop_chunks(&copy, NULL);
 }
 
-/* The newest child goes before the newest cleanup if it is newer. NULL if the cleanup, or nothing newer than `serial`,
- * comes first. */
+/* The newest child goes before the newest cleanup if it is newer. NULL if the cleanup, or nothing
+ * newer than `serial`, comes first. */
 static tarn_arena *next_child(tarn_arena *arena, uint64_t serial)
 {
     const uint64_t newest = arena->cleanups != NULL ? arena->cleanups->serial : 0;
@@ -325,9 +325,10 @@ static bool run_next(tarn_arena *arena, uint64_t serial)
     return true;
 }
 
-/* Runs the cleanups and ends the children that came after `serial`, the newest first, in whatever order they came, and
- * the same below each child first. Trees may be deep, so this is a loop: `one` is the arena that is being undone. Who
- * is called may make new cleanups and children: they are next. */
+/* Runs the cleanups and ends the children that came after `serial`, the newest first, in whatever
+ * order they came, and the same below each child first. Trees may be deep, so this is a loop: `one`
+ * is the arena that is being undone. Who is called may make new cleanups and children: they are
+ * next. */
 static void unwind(tarn_arena *top, uint64_t serial)
 {
     tarn_arena *one = top;
@@ -375,7 +376,8 @@ void tarn_arena_destroy(tarn_arena *arena)
     }
 }
 
-/* True if all that is newer than `serial` is bytes of the current chunk, and no other chunk is spare. */
+/* True if all that is newer than `serial` is bytes of the current chunk, and no other chunk is
+ * spare. */
 static bool is_only_bytes(const tarn_arena *arena, uint64_t serial)
 {
     return arena->last == arena->chunk && arena->newest == 0 && !arena->wipes &&
@@ -383,7 +385,8 @@ static bool is_only_bytes(const tarn_arena *arena, uint64_t serial)
            (arena->cleanups == NULL || arena->cleanups->serial <= serial);
 }
 
-/* Everything newer than `serial` goes, and the place goes back to `at` in `chunk` (NULL: to the start). */
+/* Everything newer than `serial` goes, and the place goes back to `at` in `chunk` (NULL: to the
+ * start). */
 static void undo(tarn_arena *arena, uint64_t serial, struct tarn_arena_chunk *chunk,
                  unsigned char *at)
 {
@@ -458,8 +461,8 @@ static bool is_stale(const tarn_arena *arena, uint64_t serial)
     return serial <= arena->reset_serial || serial > arena->serial;
 }
 
-/* Marks after `serial` are stale from now on. Ranges do not overlap, so older ones that begin later are part of this
- * one; when there are too many, the oldest is forgotten. */
+/* Marks after `serial` are stale from now on. Ranges do not overlap, so older ones that begin later
+ * are part of this one; when there are too many, the oldest is forgotten. */
 static void note_stale(tarn_arena *arena, uint64_t serial)
 {
     const uint32_t most = sizeof arena->stale / sizeof arena->stale[0];

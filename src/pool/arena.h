@@ -13,8 +13,9 @@
  *     arena_tree.c     parents, children, the listing
  *     arena_check.c    stats and check
  *
- * An arena is *open* when blocks are cut inline and nothing is known about them. It is *closed* when each block has to
- * be seen: then the inline functions find no room for ever, and the true place is `closed_place`.
+ * An arena is *open* when blocks are cut inline and nothing is known about them. It is *closed*
+ * when each block has to be seen: then the inline functions find no room for ever, and the true
+ * place is `closed_place`.
  */
 
 #include "base/bits.h"
@@ -30,7 +31,8 @@
 _Static_assert(_Alignof(max_align_t) <= POOL_ARENA_ALIGN, "chunks are aligned for every type");
 _Static_assert(offsetof(tarn_arena, heap) == 0, "a heap of an arena is the arena");
 
-/* At the end of the chunk that it describes, so that a full chunk of upstream's serves blocks from its start. */
+/* At the end of the chunk that it describes, so that a full chunk of upstream's serves blocks from
+ * its start. */
 struct tarn_arena_chunk {
     struct tarn_arena_chunk *next;
     unsigned char *start; /* as it came from upstream, or the buffer's */
@@ -84,7 +86,8 @@ static inline size_t pool_arena_taken(const tarn_arena *arena, size_t size)
 /* What an overrun, or who forges a cleanup, does not know. Set before the first arena is made. */
 extern uint64_t pool_arena_secret;
 
-/* A number that says that these four words at this place were written by this library in this process. */
+/* A number that says that these four words at this place were written by this library in this
+ * process. */
 static inline uint64_t pool_arena_code(const void *place, uint64_t a, uint64_t b, uint64_t c,
                                        uint64_t d)
 {
@@ -129,8 +132,8 @@ static inline size_t pool_arena_chunk_room(const struct tarn_arena_chunk *chunk)
 
 bool pool_arena_chunk_is_good(const struct tarn_arena_chunk *chunk);
 
-/* Counts `size` bytes as held from upstream, unless a limit of the arena or one above it would be passed; or no
- * longer. */
+/* Counts `size` bytes as held from upstream, unless a limit of the arena or one above it would be
+ * passed; or no longer. */
 bool pool_arena_hold(tarn_arena *arena, size_t size);
 void pool_arena_unhold(tarn_arena *arena, size_t size);
 
@@ -143,8 +146,8 @@ bool pool_arena_use_buffer(tarn_arena *arena, size_t lead);
 /* Takes the first chunk, with room for `lead` bytes of the arena itself. False: no memory. */
 bool pool_arena_take_first(tarn_arena *arena, size_t lead);
 
-/* Cuts a block from the current chunk, or from one that comes after it. The alignment is at least the grain. NULL: no
- * memory. */
+/* Cuts a block from the current chunk, or from one that comes after it. The alignment is at least
+ * the grain. NULL: no memory. */
 void *pool_arena_cut(tarn_arena *arena, size_t size, size_t alignment);
 void *pool_arena_take(tarn_arena *arena, size_t size, size_t alignment);
 
@@ -171,15 +174,16 @@ static inline void pool_arena_note_peak(tarn_arena *arena)
     }
 }
 
-/* Everything from `at` in `chunk` (NULL: from the start) to the place now is free; chunks that are not likely to be
- * needed go back upstream. */
+/* Everything from `at` in `chunk` (NULL: from the start) to the place now is free; chunks that are
+ * not likely to be needed go back upstream. */
 void pool_arena_rewind(tarn_arena *arena, struct tarn_arena_chunk *chunk, unsigned char *at,
                        bool is_reset);
 
 /* The bytes are free, and are cleared, poisoned or hidden as the arena wants it. */
 void pool_arena_wipe(const tarn_arena *arena, unsigned char *from, const unsigned char *to);
 
-/* Gives the chunks from `chunk` on back upstream, which come after `previous` (NULL: none). Returns the bytes. */
+/* Gives the chunks from `chunk` on back upstream, which come after `previous` (NULL: none).
+ * Returns the bytes. */
 size_t pool_arena_drop_chunks(tarn_arena *arena, struct tarn_arena_chunk *previous);
 
 /* The chunk, of those in use, that the address is in the room of; or NULL. */
@@ -226,7 +230,8 @@ bool pool_arena_resize_recorded(tarn_arena *arena, void *block, size_t old_size,
 /* Resizes a large block in place. */
 bool pool_arena_resize_large(tarn_arena *arena, pool_arena_record *record, size_t new_size);
 
-/* Moves a large block, or one of the system heap, without copying where they can. NULL with nothing changed. */
+/* Moves a large block, or one of the system heap, without copying where they can. NULL with
+ * nothing changed. */
 void *pool_arena_move(tarn_arena *arena, pool_arena_record *record, size_t new_size,
                       size_t alignment);
 

@@ -4,8 +4,8 @@
 #include <string.h>
 
 /*
- * What the inline functions leave over: the end of a chunk, sizes that are none, alignments that are none, and everything
- * of a closed arena. And the arena as a heap.
+ * What the inline functions leave over: the end of a chunk, sizes that are none, alignments that
+ * are none, and everything of a closed arena. And the arena as a heap.
  */
 
 #define NATURAL_ALIGNMENT(size) ((size) % 16 == 0 ? POOL_ARENA_ALIGN : POOL_ARENA_GRAIN)
@@ -72,8 +72,8 @@ void *tarn_arena_alloc_zeroed_more(tarn_arena *arena, size_t size)
  * Free
  */
 
-/* The record of a large block that has `size` bytes, or NULL if it was cut from a chunk. Only blocks of at least that
- * size can be large, so most never look. */
+/* The record of a large block that has `size` bytes, or NULL if it was cut from a chunk. Only
+ * blocks of at least that size can be large, so most never look. */
 static pool_arena_record *expect_large(const tarn_arena *arena, void *block, size_t size)
 {
     if (size <= arena->large_min) {
@@ -238,7 +238,8 @@ void *tarn_arena_realloc_aligned(tarn_arena *arena, void *block, size_t old_size
 }
 
 /* ------------------------------------------------------------------------------------------------
- * As a heap. What is allocated here may be another pool's chunk, so Valgrind does not know it by name.
+ * As a heap. What is allocated here may be another pool's chunk, so Valgrind does not know it
+ * by name.
  */
 static void *heap_alloc(tarn_heap *heap, size_t size, size_t alignment)
 {

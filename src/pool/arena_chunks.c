@@ -9,19 +9,19 @@
  *     [ lead | blocks ...      | descr. ] ---> [ blocks ...  |  free | descr. ] ---> [ free | descr. ]
  *                                                            ^ at    ^ end           spare
  *
- * A chunk's descriptor is at its end. Spare chunks were in use before a reset or a release. A block that no longer fits
- * into the current chunk goes to the nearest spare one that has room for it, which moves to the front of the others, or
- * to a new one.
+ * A chunk's descriptor is at its end. Spare chunks were in use before a reset or a release. A block
+ * that no longer fits into the current chunk goes to the nearest spare one that has room for it,
+ * which moves to the front of the others, or to a new one.
  *
- * Invariant: `before` of each chunk is the sum of the rooms of those before it; the current chunk is among them; at is a
- * multiple of the grain, and no further than end.
+ * Invariant: `before` of each chunk is the sum of the rooms of those before it; the current chunk
+ * is among them; at is a multiple of the grain, and no further than end.
  */
 
 /* Bytes of descriptor: with what a chunk's room is a multiple of the alignment. */
 #define DESCRIPTOR base_align_up(sizeof(tarn_arena_chunk), POOL_ARENA_ALIGN)
 
-/* The need of earlier cycles loses this part of what it is above that of the latest; chunks are kept for so much more
- * than the need, so that what cycles in a rhythm need stays. */
+/* The need of earlier cycles loses this part of what it is above that of the latest; chunks are
+ * kept for so much more than the need, so that what cycles in a rhythm need stays. */
 #define DECAY 16
 #define SLACK 4
 
@@ -189,8 +189,8 @@ void pool_arena_publish(tarn_arena *arena)
  * New chunks
  */
 
-/* True if tarn_arena_fits() can add any size, and some alignments, to the addresses: no chunk of a program that runs
- * under a system is elsewhere. */
+/* True if tarn_arena_fits() can add any size, and some alignments, to the addresses: no chunk of a
+ * program that runs under a system is elsewhere. */
 static bool is_low(uintptr_t start, size_t size)
 {
 #if UINTPTR_MAX > UINT32_MAX
@@ -307,7 +307,8 @@ void *pool_arena_cut(tarn_arena *arena, size_t size, size_t alignment)
     return block;
 }
 
-/* Moves the first spare chunk with so much room to the front of the spare ones. False if there is none. */
+/* Moves the first spare chunk with so much room to the front of the spare ones. False if there is
+ * none. */
 static bool bring_spare(tarn_arena *arena, size_t room)
 {
     tarn_arena_chunk *previous = arena->chunk;
@@ -403,8 +404,8 @@ size_t pool_arena_drop_chunks(tarn_arena *arena, tarn_arena_chunk *previous)
     return dropped;
 }
 
-/* Notes that a cycle needed `peak` bytes of chunks, of which `freed` are free now. Returns for how many bytes chunks are to
- * be kept. */
+/* Notes that a cycle needed `peak` bytes of chunks, of which `freed` are free now. Returns for how
+ * many bytes chunks are to be kept. */
 static size_t learn_need(tarn_arena *arena, size_t peak, size_t freed, bool is_reset)
 {
     if (peak > arena->cycle_peak) {
@@ -422,8 +423,8 @@ static size_t learn_need(tarn_arena *arena, size_t peak, size_t freed, bool is_r
         arena->released = 0;
         return keep;
     }
-    /* A cycle may have many small scopes, and each is less than all of it. So releases count by what they free: nothing
-     * is forgotten before as much as that was used again. */
+    /* A cycle may have many small scopes, and each is less than all of it. So releases count by
+     * what they free: nothing is forgotten before as much as that was used again. */
     arena->released += freed;
     if (is_reset || arena->released >= arena->need / DECAY) {
         arena->need -= (arena->need - peak) / DECAY;

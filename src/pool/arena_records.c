@@ -8,14 +8,17 @@
 /*
  *     ledger   block, size -> record        newest -> record -> record -> record     by number, in the order of age
  *
- * An open arena has records of its large blocks, a closed one of every block. They are away from the blocks, so whatever a
- * program frees can be looked up without reading memory that may not be there.
+ * An open arena has records of its large blocks, a closed one of every block. They are away from
+ * the blocks, so whatever a program frees can be looked up without reading memory that may not be
+ * there.
  *
- * Invariant: the serials fall from the newest on; the records of a closed arena that are not free are its live blocks.
+ * Invariant: the serials fall from the newest on; the records of a closed arena that are not free
+ * are its live blocks.
  */
 
-/* Memory of the records of a closed arena is not upstream's: that serves the program the same way whether somebody
- * watches or not. Not the system heap's, unless the blocks are: leak checkers take what lies in pages for known. */
+/* Memory of the records of a closed arena is not upstream's: that serves the program the same way
+ * whether somebody watches or not. Not the system heap's, unless the blocks are: leak checkers take
+ * what lies in pages for known. */
 static tarn_heap *books_heap(const tarn_arena *arena)
 {
     if (arena->is_unpooled) {

@@ -84,7 +84,8 @@ __attribute__((format(printf, 3, 0))) static size_t format_into(char *place, siz
 
 char *tarn_arena_vprintf(tarn_arena *arena, const char *format, va_list values)
 {
-    /* Formatted where the block would be; no room there, as always in a closed arena, is only measuring. */
+    /* Formatted where the block would be; no room there, as always in a closed arena, is only
+     * measuring. */
     unsigned char *at = arena->place.at;
     const size_t rest = (size_t)(arena->place.end - at);
     const size_t room = rest < INT_MAX ? rest : INT_MAX; /* what vsnprintf can take */

@@ -10,8 +10,8 @@
  *                  |
  *     eldest [ child ] <-> [ child ] <-> [ child ] youngest   the lock of the root, for its whole tree
  *
- * Locks are taken in that order. The listing is in several parts, chosen by address, so that threads which make and
- * end arenas all the time hardly meet.
+ * Locks are taken in that order. The listing is in several parts, chosen by address, so that
+ * threads which make and end arenas all the time hardly meet.
  */
 #define PARTS 16
 
@@ -143,7 +143,8 @@ tarn_arena *pool_arena_detach_youngest(tarn_arena *arena, uint64_t serial)
  * Walks
  */
 
-/* The next one of the tree below `top`, each before its children; NULL at the end. *depth goes with it. */
+/* The next one of the tree below `top`, each before its children; NULL at the end. *depth goes
+ * with it. */
 static tarn_arena *next_of(const tarn_arena *top, tarn_arena *arena, size_t *depth)
 {
     if (arena->eldest != NULL) {
@@ -322,8 +323,8 @@ static bool has_room(const tarn_arena *arena, size_t size)
     return true;
 }
 
-/* What the arena and all below it hold counts above `parent` from now on, no longer above the old one. False with
- * nothing changed if a limit would be passed. */
+/* What the arena and all below it hold counts above `parent` from now on, no longer above the old
+ * one. False with nothing changed if a limit would be passed. */
 static bool move_count(tarn_arena *arena, tarn_arena *parent)
 {
     tarn_arena *old_parent = arena->parent;

@@ -13,8 +13,8 @@
 #include "tools.h"
 
 /*
- * Arenas of every kind as heaps, under the model: open and closed, in a buffer, over other heaps, as children, and
- * without pooling.
+ * Arenas of every kind as heaps, under the model: open and closed, in a buffer, over other heaps,
+ * as children, and without pooling.
  */
 
 /* Tools are slow to follow the books. */

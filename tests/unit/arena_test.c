@@ -16,8 +16,8 @@
 #include "tools.h"
 
 /*
- * Blocks, chunks and books of one arena. Under a tool an arena is closed and leaves gaps, so what depends on where exactly
- * blocks are is only asked for without.
+ * Blocks, chunks and books of one arena. Under a tool an arena is closed and leaves gaps, so what
+ * depends on where exactly blocks are is only asked for without.
  */
 
 #define IS_OPEN (!HEAP_WATCH_ASAN && !IS_UNDER_VALGRIND)
