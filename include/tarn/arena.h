@@ -71,7 +71,7 @@ extern "C" {
  * that nobody may touch, and hides what was freed until it is handed out again: a use after a reset
  * and a write past a block are reported. Valgrind knows the blocks by name where they were asked
  * for by the functions of this header, not where a heap asked for a chunk. When tarn_pooling() is
- * false, each block is one of the system heap's.
+ * false, each block is one of the system heap's, and the room of a buffer is no bound.
  *
  * Threads. One thread at a time uses an arena. A child may be used, and ended, by another thread
  * than its parent is used by, even at the same time; but making a child is a use of the parent, and
