@@ -194,6 +194,16 @@ TARN_API tarn_status tarn_pool_create(tarn_pool **pool, const tarn_pool_options 
 /* Ignores NULL. */
 TARN_API void tarn_pool_destroy(tarn_pool *pool);
 
+#define TARN_POOL_OF_PROCESS_MAX 1024 /* bytes of the largest objects that have one */
+
+/* The pool that all of the process shares for objects of `size` bytes, rounded up to a multiple of 8:
+ * a shared pool like any other, over tarn_pages_heap(), with an alignment of the largest power of two
+ * that divides the rounded size, up to 64. The same at each call, made at the first; it is there for
+ * everybody until the process ends, and must not be ended or reset. NULL for a size of 0 or above
+ * TARN_POOL_OF_PROCESS_MAX, or if there is no memory for what the pool needs to be made. Any thread.
+ * Constant time. */
+TARN_API tarn_pool *tarn_pool_of_process(size_t size);
+
 /* What the inline functions leave over. Private. */
 TARN_API void *tarn_pool_alloc_slow(tarn_pool *pool);
 TARN_API void tarn_pool_free_slow(tarn_pool *pool, void *object);
