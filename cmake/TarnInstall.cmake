@@ -16,7 +16,7 @@ if(TARGET tarn_cli)
     install(TARGETS tarn_cli RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 endif()
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/tarn" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING
-        PATTERN "*.h")
+        PATTERN "*.h" PATTERN "*.hpp")
 if(TARGET amalgamate)
     install(FILES ${tarn_amalgamation} DESTINATION "${CMAKE_INSTALL_DATADIR}/tarn")
 endif()

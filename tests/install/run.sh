@@ -39,7 +39,7 @@ files)
             status=1
         fi
     done <"$root/tests/install/files.txt"
-    for header in "$root"/include/tarn/*.h; do
+    for header in "$root"/include/tarn/*.h "$root"/include/tarn/*.hpp; do
         if ! cmp "$header" "$scratch/prefix/include/tarn/$(basename "$header")"; then
             status=1
         fi
@@ -63,6 +63,9 @@ pkg-config)
     cc -Wall -Werror -o "$scratch/static" "$root/tests/install/consumer.c" $(pkg-config --cflags tarn) \
         -L"$libdir" -l:libtarn.a -pthread
     "$scratch/static"
+    # shellcheck disable=SC2046
+    c++ -std=c++17 -Wall -Werror -o "$scratch/cxx" "$root/tests/install/consumer.cc" $(pkg-config --cflags --libs tarn)
+    LD_LIBRARY_PATH=$libdir "$scratch/cxx"
     ;;
 find-package)
     install_tree

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# headers.sh ROOT COMPILER LANGUAGE STANDARD - compiles each public header of the tree alone, twice in one file.
+# headers.sh ROOT COMPILER LANGUAGE STANDARD - compiles each public header of the tree alone, twice in one file; those of
+# C++ (.hpp) as C++ only.
 
 set -eu
 cd "$1"
@@ -10,7 +11,11 @@ language=$3
 standard=$4
 
 status=0
-for header in include/tarn/*.h; do
+set -- include/tarn/*.h
+if [ "$language" = c++ ]; then
+    set -- "$@" include/tarn/*.hpp
+fi
+for header in "$@"; do
     name=${header#include/}
     if ! printf '#include "%s"\n#include "%s"\nint here_is_something;\n' "$name" "$name" |
         "$compiler" -x "$language" -std="$standard" -pedantic-errors -Wall -Wextra -Wshadow -Wconversion -Werror \

@@ -24,7 +24,7 @@ function room_of_public(header) {
     if (header in public_room) {
         return public_room[header]
     }
-    sub(/\.h$/, "", header)
+    sub(/\.h(pp)?$/, "", header)
     return header
 }
 

@@ -14,7 +14,7 @@ for folder in src include cli examples; do
     fi
 done
 # shellcheck disable=SC2086 # folders and files have no spaces in their names
-files=$(find $folders -name '*.[ch]' | sort)
+files=$(find $folders -name '*.[ch]' -o -name '*.hpp' | sort)
 if [ -z "$files" ]; then
     echo "includes.sh: there are no sources under $1" >&2
     exit 1

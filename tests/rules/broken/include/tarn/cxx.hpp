@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* A header of C++ that knows what is private; it is not built. */
+#include "pool/core.h"
