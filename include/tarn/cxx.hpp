@@ -25,8 +25,8 @@
 #endif
 
 /*
- * Tarn from C++: allocators for containers, a std::pmr::memory_resource, and owners. C++17, nothing to
- * link but libtarn.
+ * Tarn from C++: allocators for containers, a std::pmr::memory_resource, and owners. C++17, nothing
+ * to link but libtarn.
  *
  *     std::list<int, tarn::allocator<int>> anywhere;             pools of the process, any thread
  *     std::list<int, tarn::allocator<int>> there(heap);          any tarn_heap
@@ -44,27 +44,28 @@
  *     tarn::arena request;                                       objects that end together
  *     header *h = request.make<header>("Host", "example.org");
  *
- * Containers of nodes (list, map, set, unordered_map, ...) ask for one node at a time, always of one
- * size. For these the compiler picks the fixed-size pool, by the size of the node, when it
+ * Containers of nodes (list, map, set, unordered_map, ...) ask for one node at a time, always of
+ * one size. For these the compiler picks the fixed-size pool, by the size of the node, when it
  * compiles the container. What asks for several things at once, a vector, a string, the table of an
  * unordered_map, is served by a heap.
  *
- * No memory: std::bad_alloc, or std::bad_array_new_length if the bytes asked for would pass PTRDIFF_MAX;
- * nothing has changed then. Compiled without exceptions, the program aborts instead. Whatever else can
- * fail says so.
+ * No memory: std::bad_alloc, or std::bad_array_new_length if the bytes asked for would pass
+ * PTRDIFF_MAX; nothing has changed then. Compiled without exceptions, the program aborts instead; all
+ * files of a program have to agree on that.
  *
- * Allocators. Each holds one pointer, which may be compared, and copies share what it points to, which
- * must outlive them and their blocks. Two that are equal may free each other's blocks.
+ * Allocators. Each holds one pointer, which may be compared, and copies share what it points to,
+ * which must outlive them and their blocks. Two that are equal may free each other's blocks.
  *
  *   - A copy of a container takes from where the container itself takes from.
  *   - An assigned copy stays where it is: only the elements come.
- *   - Move and swap take the memory, and the allocator with it, in constant time and without copying.
+ *   - Move and swap take the memory, and the allocator with it, in constant time.
  *
- * Threads. What an allocator may be used by is said with it; a container itself is for one thread at a
- * time, as ever. No lock is shared by all.
+ * Threads. What threads may use an allocator is said with it; a container itself is for one thread
+ * at a time, as ever. None takes a lock that everything shares.
  *
- * Sources: Stroustrup, The C++ Programming Language (3rd edition, 1997), section 19.4.2, for one pool for
- * each size of node behind an allocator; Halpern, "Polymorphic Memory Resources" (WG21 N3916, 2014).
+ * Sources: Stroustrup, The C++ Programming Language (3rd edition, 1997), section 19.4.2, for one
+ * pool for each size of node behind an allocator; Halpern, "Polymorphic Memory Resources" (WG21
+ * N3916, 2014).
  */
 namespace tarn
 {
@@ -99,8 +100,8 @@ inline void *or_throw(void *block)
     return block;
 }
 
-/* Sizes of objects that have a pool. Each of these is as well aligned as it can be without losing a byte,
- * so that the pool is found by the size alone; an object that needs more has none. */
+/* Sizes of objects that have a pool. Each of these is as well aligned as it can be without losing a
+ * byte, so that the pool is found by the size alone; an object that needs more has none. */
 inline constexpr std::size_t pool_step =
     8; /* bytes from the objects of one pool to the next one's */
 inline constexpr std::size_t pool_max = TARN_POOL_OF_PROCESS_MAX; /* bytes */
@@ -215,28 +216,28 @@ template <class C, void (*End)(C *)> class owner
  */
 
 /*
- * A set of fixed-size pools for containers, one for each size of node in steps of 8 bytes, each made when
- * the first node asks for it. Nodes of up to 1024 bytes and an alignment of up to 64 come from there, all
- * else from `heap()`.
+ * A set of fixed-size pools for containers, one for each size of node in steps of 8 bytes, each
+ * made when the first node asks for it. Nodes of up to 1024 bytes and an alignment of up to 64 come
+ * from there, all else from `heap()`.
  *
- * For one thread at a time: the set, and every container that takes from it. It can be neither copied nor
- * moved, as its containers know where it is.
+ * For one thread at a time: the set, and every container that takes from it. It can be neither
+ * copied nor moved, as its containers know where it is.
  *
- * Cost: a node is about ten instructions, inline; then tarn/pool.h has it. A set that no container uses
- * holds nothing; each pool that is made takes a page for its books, and its chunks.
+ * Cost: a node is about ten instructions, inline; then tarn/pool.h has it. A set that no container
+ * uses holds nothing; each pool that is made takes a page for its books, and its chunks.
  */
 class pools
 {
   public:
-    /* Chunks, and what has no pool, come from `upstream`, which must outlive the set. NULL: chunks from
-     * tarn_pages_heap(), the rest from tarn_system_heap(). */
+    /* Chunks, and what has no pool, come from `upstream`, which must outlive the set. NULL: chunks
+     * from tarn_pages_heap(), the rest from tarn_system_heap(). */
     explicit pools(tarn_heap *upstream = nullptr) noexcept
         : upstream_(upstream), heap_(upstream != nullptr ? upstream : tarn_system_heap())
     {
     }
 
-    /* Every node goes, in use or not, and without its destructor; so containers go first. What came from
-     * heap() does not. */
+    /* Every node goes, in use or not, and without its destructor; so containers go first. What came
+     * from heap() does not. */
     ~pools()
     {
         for (tarn_pool *pool : pools_) {
@@ -267,8 +268,8 @@ class pools
         return pools_[detail::pool_index(size)];
     }
 
-    /* Gives every chunk without a node in use back upstream; returns the bytes. Linear in the nodes at
-     * hand and in the chunks. */
+    /* Gives every chunk without a node in use back upstream; returns the bytes. Linear in the nodes
+     * at hand and in the chunks. */
     std::size_t trim() noexcept
     {
         std::size_t bytes = 0;
@@ -345,9 +346,9 @@ class pools
 };
 
 /* ------------------------------------------------------------------------------------------------
- * Where allocators take from. Each holds a pointer, and knows at compile time how large and how well
- * aligned a block is; `one` is for a single object, `many` for any bytes. Private.
- */
+ * Where allocators take from. Each holds a pointer, and knows at compile time how large and how
+ * well aligned a block is; `one` is for a single object, `many` for any bytes. Private.
+ * */
 namespace detail
 {
 
@@ -591,23 +592,24 @@ bool operator!=(const allocator_over<T, Source> &a, const allocator_over<U, Sour
  */
 
 /* Made from nothing: one object at a time comes from the pool that the process has for its size
- * (tarn_pool_of_process), anything else from tarn_system_heap(). Any thread may use it, and free what
- * another allocated. About 30 instructions for a node.
+ * (tarn_pool_of_process), anything else from tarn_system_heap(). Any thread may use it, and free
+ * what another allocated. About 30 instructions for a node.
  *
- * Made from a `tarn_heap *`: everything comes from that heap, whatever kind of pool it is. Threads and
- * cost are the heap's, and a call through the interface. NULL is the same as nothing. */
+ * Made from a `tarn_heap *`: everything comes from that heap, whatever kind of pool it is. Threads
+ * and cost are the heap's, and a call through the interface. NULL is the same as nothing. */
 template <class T> using allocator = detail::allocator_over<T, detail::heap_source>;
 
 /* Made from a `tarn::pools &`. */
 template <class T> using pool_allocator = detail::allocator_over<T, detail::pools_source>;
 
-/* Made from a `tarn_arena *`. Inline, about ten instructions; what is freed is used again only where
- * it is the newest, so it suits what grows and then goes as a whole. Destructors of the elements run with
- * the container's, before the arena's reset, or not at all. */
+/* Made from a `tarn_arena *`. Inline, about ten instructions; what is freed is used again only
+ * where it is the newest, so it suits what grows and then goes as a whole. Destructors of the
+ * elements run with the container's, before the arena's reset, or not at all. */
 template <class T> using arena_allocator = detail::allocator_over<T, detail::arena_source>;
 
-/* Made from a `tarn_twolevel *`, for the threads that may use it; or from nothing: the instance of whichever
- * thread calls, and any thread may free what another allocated. Inline, about ten instructions. */
+/* Made from a `tarn_twolevel *`, for the threads that may use it; or from nothing: the instance of
+ * whichever thread calls, and any thread may free what another allocated. Inline, about ten
+ * instructions. */
 template <class T> using twolevel_allocator = detail::allocator_over<T, detail::twolevel_source>;
 
 /* ------------------------------------------------------------------------------------------------
@@ -615,8 +617,8 @@ template <class T> using twolevel_allocator = detail::allocator_over<T, detail::
  */
 #if defined(__cpp_lib_memory_resource) || __has_include(<memory_resource>)
 
-/* A heap, which must outlive it, as a resource. Threads and cost are the heap's. Two are equal if they are
- * over the same heap; without run-time type information, only if they are the same. */
+/* A heap, which must outlive it, as a resource. Threads and cost are the heap's. Two are equal if
+ * they are over the same heap; without run-time type information, only if they are the same. */
 class memory_resource final : public std::pmr::memory_resource
 {
   public:
@@ -657,13 +659,13 @@ class memory_resource final : public std::pmr::memory_resource
 #endif
 
 /* ------------------------------------------------------------------------------------------------
- * Owners: each makes what it owns and ends it. They can be moved, not copied; after a move what is moved
- * from owns nothing, and nothing may be asked of it but get(), an assignment and its end. Threads are
- * those of what they own.
- */
+ * Owners: each makes what it owns and ends it. They can be moved, not copied; after a move what is
+ * moved from owns nothing, and nothing may be asked of it but get(), an assignment and its end.
+ * Threads are those of what they own.
+ * */
 
-/* A fixed-size pool of objects of a class. Live objects end with the pool, without their destructors; so
- * what has one that matters is destroyed before. */
+/* A fixed-size pool of objects of a class. Live objects end with the pool, without their
+ * destructors; so what has one that matters is destroyed before. */
 template <class T> class pool : public detail::owner<tarn_pool, tarn_pool_destroy>
 {
     using base = detail::owner<tarn_pool, tarn_pool_destroy>;
@@ -686,14 +688,14 @@ template <class T> class pool : public detail::owner<tarn_pool, tarn_pool_destro
     }
 
     /* Size and alignment are those of T whatever the options say; they have neither `construct` nor
-     * `destruct`, which is what make() and destroy() are for. Throws std::bad_alloc, also for options
-     * that contradict each other. */
+     * `destruct`, which is what make() and destroy() are for. Throws std::bad_alloc, also for
+     * options that contradict each other. */
     explicit pool(const tarn_pool_options &options) : base(create(options))
     {
     }
 
-    /* A new T; throws std::bad_alloc, also when `max_objects` is reached, and what the constructor does;
-     * nothing has changed then. */
+    /* A new T; throws std::bad_alloc, also when `max_objects` is reached, and what the constructor
+     * does; nothing has changed then. */
     template <class... Args> T *make(Args &&...args)
     {
         tarn_pool *const from = this->get();
@@ -740,16 +742,17 @@ template <class T> class pool : public detail::owner<tarn_pool, tarn_pool_destro
     }
 };
 
-/* A new T in the arena, which ends with it: if T has a destructor that does something, it is a cleanup of
- * the arena, so it runs at the reset, the release or the end, newest first. Throws std::bad_alloc and what
- * the constructor does; the memory is the arena's again then. */
+/* A new T in the arena, which ends with it: if T has a destructor that does something, it is a
+ * cleanup of the arena, so it runs at the reset, the release or the end, newest first. Throws
+ * std::bad_alloc and what the constructor does; the memory is the arena's again then. */
 template <class T, class... Args> T *arena_make(tarn_arena *arena, Args &&...args)
 {
     void *const memory = detail::or_throw(tarn_arena_alloc_aligned(arena, sizeof(T), alignof(T)));
     detail::guard guard([arena, memory] { tarn_arena_free(arena, memory, sizeof(T)); });
     T *const object = ::new (memory) T(std::forward<Args>(args)...);
     if constexpr (!std::is_trivially_destructible_v<T>) {
-        /* Registered after the constructor, so that what it made in the arena outlives the object. */
+        /* Registered after the constructor, so that what it made in the arena outlives the
+         * object. */
         if (tarn_arena_on_reset(
                 arena, [](void *context) { static_cast<T *>(context)->~T(); }, object) == nullptr) {
             object->~T();
@@ -760,8 +763,8 @@ template <class T, class... Args> T *arena_make(tarn_arena *arena, Args &&...arg
     return object;
 }
 
-/* `count` new ones side by side, each made from nothing; 0 gives an address, of which nothing may be
- * used. Destructors run as above, the last one's first. */
+/* `count` new ones side by side, each made from nothing; 0 gives an address, of which nothing may
+ * be used. Destructors run as above, the last one's first. */
 template <class T> T *arena_make_array(tarn_arena *arena, std::size_t count)
 {
     if (count > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T)) {
@@ -806,8 +809,8 @@ template <class T> T *arena_make_array(tarn_arena *arena, std::size_t count)
     return made.first;
 }
 
-/* An arena, in its own first chunk. One with a parent ends with it: then it must be released before the
- * parent is reset or ended. */
+/* An arena, in its own first chunk. One with a parent ends with it: then it must be released before
+ * the parent is reset or ended. */
 class arena : public detail::owner<tarn_arena, tarn_arena_destroy>
 {
     using base = detail::owner<tarn_arena, tarn_arena_destroy>;

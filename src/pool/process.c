@@ -8,8 +8,8 @@
  *     bytes   1..8   9..16   17..24  ...  1017..1024
  *             pool   pool    pool         pool          made when it is first asked for
  *
- * They are in static storage: a page of it costs nothing until a pool in it is made, and nobody has to
- * find memory for the books of what all of the process shares.
+ * They are in static storage: a page of it costs nothing until a pool in it is made, and nobody has
+ * to find memory for the books of what all of the process shares.
  *
  * Invariant: a pool that is ready stays so, and was made under the lock.
  */

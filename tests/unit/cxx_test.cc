@@ -433,9 +433,9 @@ void many_threads_may_use_the_default_allocator(void **)
  * No memory.
  */
 
-/* Has `use` run over a heap that refuses the first request, then the second, and so on (some of the later
- * ones only), until it is through. Each time it has to throw std::bad_alloc and to give everything
- * back. */
+/* Has `use` run over a heap that refuses the first request, then the second, and so on (some of the
+ * later ones only), until it is through. Each time it has to throw std::bad_alloc and to give
+ * everything back. */
 template <class F> void assert_nothing_is_lost(F &&use)
 {
     uint64_t failing_request = 1;

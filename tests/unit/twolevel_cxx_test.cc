@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "tarn/twolevel.h"
+#include "tarn/cxx.hpp"
 
 #include <list>
 #include <map>
-#include <new>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -18,65 +17,12 @@ extern "C" {
 #include <cmocka.h>
 }
 
-/*
- * The C functions as the allocator of containers: the sizes that deallocate() is told are those
- * that allocate() was told, which is all that is needed.
- */
-
 namespace
 {
 
-template <class T> struct small_allocator {
-    using value_type = T;
-    tarn_twolevel *instance; /* NULL: that of whichever thread calls */
-
-    explicit small_allocator(tarn_twolevel *twolevel = nullptr) : instance(twolevel)
-    {
-    }
-
-    template <class U>
-    small_allocator(const small_allocator<U> &other) /* NOLINT: implicit as containers need it */
-        : instance(other.instance)
-    {
-    }
-
-    tarn_twolevel *where() const
-    {
-        return instance != nullptr ? instance : tarn_twolevel_of_thread();
-    }
-
-    T *allocate(size_t count)
-    {
-        void *block = alignof(T) > 16
-                          ? tarn_heap_alloc(&where()->heap, count * sizeof(T), alignof(T))
-                          : tarn_twolevel_alloc(where(), count * sizeof(T));
-        if (block == nullptr) {
-            throw std::bad_alloc();
-        }
-        return static_cast<T *>(block);
-    }
-
-    void deallocate(T *block, size_t count)
-    {
-        if (alignof(T) > 16) {
-            tarn_heap_free(&where()->heap, block, count * sizeof(T));
-        } else {
-            tarn_twolevel_free(where(), block, count * sizeof(T));
-        }
-    }
-};
-
-template <class T, class U>
-bool operator==(const small_allocator<T> &a, const small_allocator<U> &b)
-{
-    return a.instance == b.instance;
-}
-
-template <class T, class U>
-bool operator!=(const small_allocator<T> &a, const small_allocator<U> &b)
-{
-    return a.instance != b.instance;
-}
+/* The typed functions as the allocator of containers; tarn::allocator over the instance's heap is in
+ * cxx_test.cc. */
+template <class T> using small_allocator = tarn::twolevel_allocator<T>;
 
 struct alignas(64) line {
     int values[16];
