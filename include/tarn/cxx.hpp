@@ -50,8 +50,8 @@
  * unordered_map, is served by a heap.
  *
  * No memory: std::bad_alloc, or std::bad_array_new_length if the bytes asked for would pass
- * PTRDIFF_MAX; nothing has changed then. Compiled without exceptions, the program aborts instead; all
- * files of a program have to agree on that.
+ * PTRDIFF_MAX; nothing has changed then. Compiled without exceptions, the program aborts instead;
+ * all files of a program have to agree on that.
  *
  * Allocators. Each holds one pointer, which may be compared, and copies share what it points to,
  * which must outlive them and their blocks. Two that are equal may free each other's blocks.
@@ -209,6 +209,8 @@ template <class C, void (*End)(C *)> class owner
     C *it_;
 };
 
+struct pools_source;
+
 } // namespace detail
 
 /* ------------------------------------------------------------------------------------------------
@@ -254,18 +256,16 @@ class pools
         return heap_;
     }
 
-    /* The pool for objects of `size` bytes, made if need be; throws. `size` is from 1 to 1024. */
+    /* The pool for objects of `size` bytes, made if need be. Throws std::bad_alloc, also for a size that
+     * has no pool: 0, or above 1024. */
     tarn_pool *pool_for(std::size_t size)
     {
         const std::size_t index = detail::pool_index(size);
+        if (index >= detail::pool_count) {
+            detail::no_memory();
+        }
         tarn_pool *pool = pools_[index];
         return __builtin_expect(pool != nullptr, 1) ? pool : make(index);
-    }
-
-    /* The same of an object that came from it. Private. */
-    tarn_pool *pool_of(std::size_t size) const noexcept
-    {
-        return pools_[detail::pool_index(size)];
     }
 
     /* Gives every chunk without a node in use back upstream; returns the bytes. Linear in the nodes
@@ -324,6 +324,14 @@ class pools
     }
 
   private:
+    friend detail::pools_source;
+
+    /* That of an object that came from it, so it is there. */
+    tarn_pool *pool_of(std::size_t size) const noexcept
+    {
+        return pools_[detail::pool_index(size)];
+    }
+
     [[gnu::cold, gnu::noinline]] tarn_pool *make(std::size_t index)
     {
         tarn_pool_options options = {};

@@ -229,6 +229,16 @@ void containers_over_two_levels_give_every_block_back(void **)
     assert_int_equal(tarn_twolevel_stats(tarn_twolevel_of_thread()).blocks, 0);
 }
 
+template <class E, class F> bool throws(F &&function)
+{
+    try {
+        function();
+    } catch (const E &) {
+        return true;
+    }
+    return false;
+}
+
 /* A std::list's node is two links and the element behind them. */
 template <class T> void *node_of(T &element)
 {
@@ -256,6 +266,8 @@ void nodes_come_from_the_pool_of_their_size(void **)
     assert_int_equal(tarn_pool_stats(pools.pool_for(24)).blocks, 100);
     assert_int_equal(tarn_pool_stats(tarn_pool_of_process(24)).blocks, 100);
     assert_int_equal(pools.stats().blocks, 100);
+    assert_true(throws<std::bad_alloc>([&] { (void)pools.pool_for(0); }));
+    assert_true(throws<std::bad_alloc>([&] { (void)pools.pool_for(1025); }));
 }
 
 void several_objects_at_once_come_from_no_pool(void **)
@@ -349,16 +361,6 @@ void shared_pointers_take_one_block(void **)
     assert_int_equal(pools.stats().blocks, 1);
     weak.reset();
     assert_int_equal(pools.stats().blocks, 0);
-}
-
-template <class E, class F> bool throws(F &&function)
-{
-    try {
-        function();
-    } catch (const E &) {
-        return true;
-    }
-    return false;
 }
 
 void sizes_that_overflow_throw(void **)
