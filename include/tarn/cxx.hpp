@@ -256,8 +256,8 @@ class pools
         return heap_;
     }
 
-    /* The pool for objects of `size` bytes, made if need be. Throws std::bad_alloc, also for a size that
-     * has no pool: 0, or above 1024. */
+    /* The pool for objects of `size` bytes, made if need be. Throws std::bad_alloc, also for a size
+     * that has no pool: 0, or above 1024. */
     tarn_pool *pool_for(std::size_t size)
     {
         const std::size_t index = detail::pool_index(size);
