@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""What must hold of pools, line by line. A rule that compares with a peer which is not measured is not judged."""
+
+from harness.region_rules import cell_name
+
+RELAY_LEAST = 1.5
+BUMP_MOST = 1.4
+OVERHEAD_MOST = 0.03
+
+
+def judge(verdicts, group):
+    RULES[group.name](verdicts, group)
+
+
+def judge_most(verdicts, rule, group, theirs, cells, most=1.0):
+    """In each of `cells` Tarn's time may be `most` times that of each of `theirs`, and no more."""
+    if not has_run(verdicts, rule, group, cells):
+        return
+    ratios = {(cell, name): group.ratio(cell, "tarn", name, "mean_ns") for cell in cells for name in theirs}
+    ratios = {key: ratio for key, ratio in ratios.items() if ratio is not None}
+    if not ratios:
+        verdicts.add(rule, "", None)
+        return
+    worst = max(ratios, key=ratios.get)
+    over = {cell for (cell, _), ratio in ratios.items() if ratio > most}
+    text = f"{ratios[worst]:.2f}" + (f" of {worst[1]}'s" if len(theirs) > 1 else "")
+    if len(cells) > 1:
+        text = f"worst {text} at {cell_name(worst[0])}" + (f", over in {len(over)} of {len(cells)}" if over else "")
+    verdicts.add(rule, text, not over)
+
+
+def has_run(verdicts, rule, group, cells):
+    """Notes a rule whose cells Tarn did not get through: a failure if it died, else nothing was measured."""
+    fault = next((text for (cell, name), text in group.faults.items() if name == "tarn" and cell in cells), None)
+    if fault is not None:
+        verdicts.add(rule, fault, False)
+        return False
+    if not all(group.values(cell, "tarn", "mean_ns") for cell in cells):
+        verdicts.add(rule, "", None)
+        return False
+    return True
+
+
+def judge_fixed(verdicts, group):
+    judge_most(verdicts, "fixed: no slower than boost::pool", group, ["boost"], group.cells)
+    # No limit was set for what finding double frees at once costs; it is to be stated.
+    costs = {cell: group.ratio(cell, "tarn-checks", "tarn", "mean_ns") for cell in group.cells}
+    if all(costs.values()):
+        low, high = min(costs.values()), max(costs.values())
+        verdicts.add("fixed: what double-free detection costs is stated", f"{low:.1f} to {high:.1f} times the time", True)
+
+
+def judge_shared(verdicts, group):
+    judge_most(verdicts, "shared: at most DPDK's mempool, objects of their own", group, ["dpdk"],
+               [cell for cell in group.cells if cell != "relay"])
+    rule = f"shared: relay at least {RELAY_LEAST} times the throughput of the best malloc"
+    if not has_run(verdicts, rule, group, ["relay"]):
+        return
+    leads = {subject.name: group.ratio("relay", subject.name, "tarn", "mean_ns") for subject in group.subjects
+             if subject.role == "malloc"}
+    leads = {name: lead for name, lead in leads.items() if lead is not None}
+    if not leads:
+        verdicts.add(rule, "", None)
+        return
+    best = min(leads, key=leads.get)
+    verdicts.add(rule, f"{leads[best]:.2f} of {best}'s", leads[best] >= RELAY_LEAST)
+
+
+RULES = {"fixed": judge_fixed, "shared": judge_shared}

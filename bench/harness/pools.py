@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""Measures Tarn's pools beside others of their kind.
+
+Each run is a process of its own: one subject at one cell of a group's table. As with the workloads, rounds are
+interleaved, and two subjects are compared within the rounds."""
+
+import os
+import subprocess
+
+from harness import allocators
+from harness.measure import Failure
+from harness.regions import Driver, Work, text_of
+from harness.tables import Table
+
+# What a subject's name in the drivers is short for.
+WORDS = {
+    "tarn": "Tarn",
+    "tarn-checks": "Tarn, with checks",
+    "boost": "boost::pool",
+    "boost-mutex": "boost::pool and a mutex",
+    "dpdk": "DPDK mempool",
+    "glib-slices": "GLib slices",
+    "bump": "a bare pointer",
+    "pmr": "std::pmr",
+    "apr": "APR pool",
+}
+
+
+class Subject:
+    """A pool that a driver has compiled in, or a malloc that is preloaded under one."""
+
+    def __init__(self, name, command, role, preload=None, more=()):
+        self.name = name
+        self.command = command  # what the driver calls it
+        self.role = role  # "tarn" or "peer"
+        self.preload = preload
+        self.more = list(more)  # further arguments
+
+    @property
+    def words(self):
+        return WORDS.get(self.name, self.name)
+
+
+class PoolDriver(Driver):
+    """Runs the drivers of a folder; of some attempts at a run the quietest counts."""
+
+    def __init__(self, folder, timeout, attempts):
+        super().__init__(os.path.join(folder, "pools-fixed"), 0, 0, timeout, attempts)
+        self.folder = folder
+
+    def path_of(self, group):
+        return os.path.join(self.folder, f"pools-{group}")
+
+    def subjects(self, group):
+        """What the driver of the group was built with."""
+        done = subprocess.run([self.path_of(group), "--list"], capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    def measure(self, group, subject, cell, scale):
+        line = [self.path_of(group), subject.command, cell, str(scale), *subject.more]
+        if subject.preload:
+            line = ["env", f"LD_PRELOAD={subject.preload}", *line]
+        figures = self.quietest(line)
+        if "mean_ns" not in figures:
+            raise Failure("printed no figure")
+        return figures
+
+
+class Group(Work):
+    """A table: `cells` by name, with the words of its header; `wanted` of subjects that a driver may lack."""
+
+    title = ""
+    note = ""
+    wanted = ()
+    mallocs = ()  # which of them to preload, glibc's without
+
+    def __init__(self, scale):
+        super().__init__(scale)
+        self.subjects = []
+        self.missing = []  # what is not measured, and why
+
+    def find(self, driver, mallocs, peers):
+        """Chooses the subjects: what the driver has, and of the mallocs those that belong here. `peers` are those of the
+        command line."""
+        had = driver.subjects(self.name)
+        self.missing += [f"{self.name}: {WORDS.get(name, name)} is not installed" for name in self.wanted
+                         if name not in had]
+        self.subjects = [Subject(name, name, "tarn" if name.startswith("tarn") else "peer")
+                         for name in had if name != "malloc"]
+        if "malloc" in had:
+            self.subjects += [Subject(malloc.name, "malloc", "malloc", malloc.path) for malloc in mallocs
+                              if malloc.role == "named" or malloc.name in self.mallocs]
+            known = {malloc.name for malloc in mallocs}
+            self.missing += [f"{self.name}: {name} is not installed" for name in self.mallocs if name not in known]
+        self.subjects += self.peers_of(peers)
+
+    def peers_of(self, _peers):
+        return []
+
+    def only(self, names):
+        self.subjects = [subject for subject in self.subjects if subject.name in names]
+
+    def run(self, driver, subject, cell, turn):
+        return driver.measure(self.name, subject, cell, self.scale)
+
+    def tables(self, subjects):
+        header = self.header
+        nanoseconds = Table(f"{self.title}: nanoseconds", ["", *header.values()], self.note)
+        multiples = Table(f"{self.title}: multiples of Tarn's time", ["", *header.values()],
+                          "The median of the ratios within the rounds.")
+        for subject in subjects:
+            nanoseconds.add(subject.words, *(text_of(self.figure(cell, subject.name, "mean_ns"), "{:.2f}")
+                                             for cell in header))
+            multiples.add(subject.words, *(text_of(self.ratio(cell, subject.name, "tarn", "mean_ns"), "{:.2f}")
+                                           for cell in header))
+        return [nanoseconds, multiples]
+
+
+class Fixed(Group):
+    name = "fixed"
+    purpose = "fixed-size pools, one thread: an object of 64 bytes allocated, its first word written, freed"
+    title = "Fixed-size pool, one thread"
+    note = ("An alloc and its free of an object of 64 bytes, whose first word is written in between. Batches: so many are "
+            "allocated, then freed.")
+    wanted = ("boost",)
+    mallocs = ("glibc", "mimalloc")
+    header = {"same": "same object", "lifo-1000": "1,000, newest first", "random-1000": "1,000, random",
+              "random-10000": "10,000, random", "random-100000": "100,000, random"}
+
+    def __init__(self, scale):
+        super().__init__(scale)
+        self.cells = list(self.header)
+
+
+class Shared(Group):
+    name = "shared"
+    purpose = "fixed-size pools, two threads at once: objects of their own, and objects that the other one frees"
+    title = "Fixed-size pool, two threads"
+    note = ("As above, by both threads at once, for each alloc and free of one thread. Relay: one thread allocates and "
+            "writes, the other reads and frees; for each object.")
+    wanted = ("dpdk", "boost-mutex", "glib-slices")
+    mallocs = ("glibc", "mimalloc", "jemalloc", "tcmalloc", "tarn-malloc")
+    header = {"same": "same object", "random-1000": "1,000, random", "relay": "relay"}
+
+    def __init__(self, scale):
+        super().__init__(scale)
+        self.cells = list(self.header)
+
+
+ALL = (Fixed, Shared)
+
+
+def find_mallocs(build, named):
+    """glibc's, those that are installed, Tarn's own, and those of the command line."""
+    found = [allocators.Allocator("glibc", None, "peer")]
+    for name in allocators.PEERS:
+        try:
+            found.append(allocators.find_peer(name))
+        except SystemExit:
+            pass  # The groups tell that it is missing.
+    try:
+        ours = allocators.find_tarn(None, build)
+        ours.name = "tarn-malloc"
+        found.append(ours)
+    except SystemExit:
+        pass
+    return found + named
+
+
