@@ -5,6 +5,7 @@ from harness.region_rules import cell_name
 
 RELAY_LEAST = 1.5
 BUMP_MOST = 1.4
+FAULTS_MOST = 0.01
 OVERHEAD_MOST = 0.03
 
 
@@ -66,4 +67,23 @@ def judge_shared(verdicts, group):
     verdicts.add(rule, f"{leads[best]:.2f} of {best}'s", leads[best] >= RELAY_LEAST)
 
 
-RULES = {"fixed": judge_fixed, "shared": judge_shared}
+def judge_arena(verdicts, group):
+    cells = group.cells
+    judge_most(verdicts, f"arena: at most {BUMP_MOST} times a bare pointer", group, ["bump"], cells, BUMP_MOST)
+    for name, words in (("pmr", "std::pmr::monotonic_buffer_resource"), ("apr", "APR"), ("obstack", "obstack"),
+                        ("nginx", "nginx's pool")):
+        judge_most(verdicts, f"arena: faster than {words}", group, [name], cells)
+    rule = "arena: no page faults at a reset in the steady state"
+    if has_run(verdicts, rule, group, cells):
+        # The same in every round, but for a page that the kernel took away meanwhile.
+        faults = group.figure(cells[0], "tarn", "faults")
+        verdicts.add(rule, f"{faults:.3f} for a reset", faults < FAULTS_MOST)
+    rule = f"arena: memory overhead below {OVERHEAD_MOST:.0%}"
+    if has_run(verdicts, rule, group, cells):
+        used, resident = (group.figure(cells[0], "tarn", key) for key in ("used", "resident"))
+        least = group.figure(cells[0], "bump", "resident")
+        beside = "" if least is None else f" (a bare pointer's {least - 1:.1%})"
+        verdicts.add(rule, f"{used - 1:.1%}; in whole pages {resident - 1:.1%}{beside}", used - 1 < OVERHEAD_MOST)
+
+
+RULES = {"fixed": judge_fixed, "shared": judge_shared, "arena": judge_arena}

@@ -147,7 +147,44 @@ class Shared(Group):
         self.cells = list(self.header)
 
 
-ALL = (Fixed, Shared)
+class Arena(Group):
+    name = "arena"
+    purpose = "arenas: blocks of 8 to 256 random bytes, and a reset after each 10,000"
+    title = "Arena"
+    wanted = ("apr",)
+    header = {"cycle": "10,000 blocks and a reset"}
+
+    def __init__(self, scale):
+        super().__init__(scale)
+        self.cells = list(self.header)
+
+    def find(self, driver, mallocs, peers):
+        super().find(driver, mallocs, peers)
+        self.subjects = [subject for subject in self.subjects if subject.name != "peer"]
+        if not any(subject.name == "nginx" for subject in self.subjects):
+            self.missing.append("arena: nginx's pool, whose sources were not given by --with nginx=DIR")
+
+    def peers_of(self, peers):
+        return [Subject(name, "peer", "peer", more=[text]) for name, text in peers]
+
+    def tables(self, subjects):
+        table = Table("Arena: blocks of 8 to 256 random bytes, a reset after each 10,000",
+                      ["", "ns for a block", "of a bare pointer", "of Tarn", "page faults for a cycle",
+                       "resident bytes for a byte asked for"],
+                      "A block is allocated and its first word written; the resets are in the time. Resident: at the end of "
+                      "the largest cycle, in whole pages. Rounding to 8 bytes alone is "
+                      "what the bare pointer shows.")
+        for subject in subjects:
+            values = [self.figure("cycle", subject.name, "mean_ns"),
+                      self.ratio("cycle", subject.name, "bump", "mean_ns"),
+                      self.ratio("cycle", subject.name, "tarn", "mean_ns"),
+                      self.figure("cycle", subject.name, "faults"), self.figure("cycle", subject.name, "resident")]
+            forms = ("{:.2f}", "{:.2f}", "{:.2f}", "{:.1f}", "{:.3f}")
+            table.add(subject.words, *(text_of(value, form) for value, form in zip(values, forms)))
+        return [table]
+
+
+ALL = (Fixed, Shared, Arena)
 
 
 def find_mallocs(build, named):

@@ -46,22 +46,31 @@ inline void *touch(void *object, uint64_t mark)
     return object;
 }
 
-/* Durations, and their median. The room is there, and touched, before the first one comes. */
+/* Durations, and their median. The room is there, and touched, before the first one comes. A subject that is
+ * so slow that the whole row would take seconds gets a shorter one. */
 class slices
 {
   public:
-    explicit slices(size_t count) : ticks(count, 1.0), used(0)
+    explicit slices(size_t most) : ticks(most, 1.0), used(0), end_ns(0)
     {
     }
 
     void add(double duration)
     {
         ticks[used++] = duration;
+        if (used == 1) {
+            end_ns = ticks_now_ns() + PATIENCE_NS;
+        }
     }
 
     bool is_full() const
     {
-        return used == ticks.size();
+        return used == ticks.size() || (used >= LEAST && ticks_now_ns() > end_ns);
+    }
+
+    size_t count() const
+    {
+        return used;
     }
 
     double median()
@@ -71,8 +80,12 @@ class slices
     }
 
   private:
+    static constexpr size_t LEAST = 3;
+    static constexpr uint64_t PATIENCE_NS = 2000000000;
+
     std::vector<double> ticks;
     size_t used;
+    uint64_t end_ns;
 };
 
 inline size_t scaled(size_t slices, double scale)

@@ -37,7 +37,7 @@ inline void wait_a_while(unsigned &waits)
 /* Both threads go on until both have measured enough, so that no slice is of a thread alone. */
 template <class Subject> double in_company(Subject &subject, const call &asked)
 {
-    enum { THREADS = 2, SLICES = 60 };
+    enum { THREADS = 2, SLICES = 60, WARM = 10 };
     std::atomic<unsigned> ready{0};
     std::atomic<unsigned> done{0};
     double medians[THREADS] = {};
@@ -50,7 +50,9 @@ template <class Subject> double in_company(Subject &subject, const call &asked)
         for (unsigned waits = 0; ready < THREADS;) {
             wait_a_while(waits);
         }
-        mine.slice(subject);
+        for (int i = 0; i < WARM; i++) {
+            mine.slice(subject);
+        }
         while (!row.is_full()) {
             row.add(mine.slice(subject));
         }
