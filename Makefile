@@ -51,11 +51,12 @@ install: ## install under PREFIX (default /usr/local); DESTDIR is honoured
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
 
 .PHONY: bench
-bench: ## run the workloads on Tarn and on the other mallocs, side by side, and the regions
+bench: ## run the workloads on Tarn and on the other mallocs, side by side, the regions, and the pools
 	@tools/setup bench
 	@$(MAKE) --no-print-directory all PRESET=bench
 	@bench/run --build build/bench
 	@bench/run-regions --build build/bench $(REGIONS)
+	@bench/run-pools --build build/bench $(POOLS)
 
 .PHONY: lint
 lint: ## clang-format, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck

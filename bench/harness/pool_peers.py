@@ -36,14 +36,14 @@ def named(texts, folder):
 
 
 def build_nginx(sources, folder):
-    """The two files of nginx that its pool is made of, as a shared object: configured and built in a copy. What they need
-    for messages is left open, and not called."""
+    """The two files of nginx that its pool is made of, as a shared object: configured and built in a copy. What they
+    need for messages is left open, and not called."""
     copy = os.path.join(folder, "nginx")
     shutil.copytree(sources, copy, ignore=shutil.ignore_patterns(".git", "objs"))
-    configure = next((path for path in ("auto/configure", "configure") if os.path.exists(os.path.join(copy, path))), None)
-    if configure is None:
+    scripts = [path for path in ("auto/configure", "configure") if os.path.exists(os.path.join(copy, path))]
+    if not scripts:
         raise SystemExit(f"bench/run-pools: no sources of nginx in {sources}")
-    lines = (["sh", configure, "--without-http", "--without-pcre", "--without-http-cache"],
+    lines = (["sh", scripts[0], "--without-http", "--without-pcre", "--without-http-cache"],
              ["cc", "-O2", "-fPIC", "-shared", "-Wl,-z,lazy", "-Isrc/core", "-Isrc/event", "-Isrc/os/unix", "-Iobjs",
               "src/core/ngx_palloc.c", "src/os/unix/ngx_alloc.c", "-o", "pool.so"])
     for line in lines:

@@ -48,7 +48,8 @@ def judge_fixed(verdicts, group):
     costs = {cell: group.ratio(cell, "tarn-checks", "tarn", "mean_ns") for cell in group.cells}
     if all(costs.values()):
         low, high = min(costs.values()), max(costs.values())
-        verdicts.add("fixed: what double-free detection costs is stated", f"{low:.1f} to {high:.1f} times the time", True)
+        verdicts.add("fixed: what double-free detection costs is stated", f"{low:.1f} to {high:.1f} times the time",
+                     True)
 
 
 def judge_shared(verdicts, group):
@@ -86,4 +87,10 @@ def judge_arena(verdicts, group):
         verdicts.add(rule, f"{used - 1:.1%}; in whole pages {resident - 1:.1%}{beside}", used - 1 < OVERHEAD_MOST)
 
 
-RULES = {"fixed": judge_fixed, "shared": judge_shared, "arena": judge_arena}
+def judge_containers(verdicts, group):
+    others = [subject.name for subject in group.subjects if not subject.name.startswith("tarn")]
+    for cell, words in group.header.items():
+        judge_most(verdicts, f"containers: {words}: no slower than the best of the others", group, others, [cell])
+
+
+RULES = {"fixed": judge_fixed, "shared": judge_shared, "arena": judge_arena, "containers": judge_containers}

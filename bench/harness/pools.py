@@ -12,19 +12,6 @@ from harness.measure import Failure
 from harness.regions import Driver, Work, text_of
 from harness.tables import Table
 
-# What a subject's name in the drivers is short for.
-WORDS = {
-    "tarn": "Tarn",
-    "tarn-checks": "Tarn, with checks",
-    "boost": "boost::pool",
-    "boost-mutex": "boost::pool and a mutex",
-    "dpdk": "DPDK mempool",
-    "glib-slices": "GLib slices",
-    "bump": "a bare pointer",
-    "pmr": "std::pmr",
-    "apr": "APR pool",
-}
-
 
 class Subject:
     """A pool that a driver has compiled in, or a malloc that is preloaded under one."""
@@ -35,10 +22,6 @@ class Subject:
         self.role = role  # "tarn" or "peer"
         self.preload = preload
         self.more = list(more)  # further arguments
-
-    @property
-    def words(self):
-        return WORDS.get(self.name, self.name)
 
 
 class PoolDriver(Driver):
@@ -67,23 +50,26 @@ class PoolDriver(Driver):
 
 
 class Group(Work):
-    """A table: `cells` by name, with the words of its header; `wanted` of subjects that a driver may lack."""
+    """What one driver measures, as a table: a row for each subject, a column for each cell."""
 
     title = ""
     note = ""
-    wanted = ()
-    mallocs = ()  # which of them to preload, glibc's without
+    header = {}  # the cells and their words
+    words = {}  # of the subjects whose names in the driver are not enough
+    wanted = ()  # subjects that a driver may have been built without
+    mallocs = ()  # which of them to preload; glibc's is there anyway
 
     def __init__(self, scale):
         super().__init__(scale)
+        self.cells = list(self.header)
         self.subjects = []
         self.missing = []  # what is not measured, and why
 
     def find(self, driver, mallocs, peers):
-        """Chooses the subjects: what the driver has, and of the mallocs those that belong here. `peers` are those of the
-        command line."""
+        """Chooses the subjects: what the driver has, and of the mallocs those that belong here. `peers` are those of
+        the command line."""
         had = driver.subjects(self.name)
-        self.missing += [f"{self.name}: {WORDS.get(name, name)} is not installed" for name in self.wanted
+        self.missing += [f"{self.name}: {self.word(name)} is not installed" for name in self.wanted
                          if name not in had]
         self.subjects = [Subject(name, name, "tarn" if name.startswith("tarn") else "peer")
                          for name in had if name != "malloc"]
@@ -93,6 +79,9 @@ class Group(Work):
             known = {malloc.name for malloc in mallocs}
             self.missing += [f"{self.name}: {name} is not installed" for name in self.mallocs if name not in known]
         self.subjects += self.peers_of(peers)
+
+    def word(self, name):
+        return {"tarn": "Tarn", **self.words}.get(name, name)
 
     def peers_of(self, _peers):
         return []
@@ -109,10 +98,11 @@ class Group(Work):
         multiples = Table(f"{self.title}: multiples of Tarn's time", ["", *header.values()],
                           "The median of the ratios within the rounds.")
         for subject in subjects:
-            nanoseconds.add(subject.words, *(text_of(self.figure(cell, subject.name, "mean_ns"), "{:.2f}")
-                                             for cell in header))
-            multiples.add(subject.words, *(text_of(self.ratio(cell, subject.name, "tarn", "mean_ns"), "{:.2f}")
-                                           for cell in header))
+            name = subject.name
+            nanoseconds.add(self.word(name),
+                            *(text_of(self.figure(cell, name, "mean_ns"), "{:.2f}") for cell in header))
+            multiples.add(self.word(name),
+                          *(text_of(self.ratio(cell, name, "tarn", "mean_ns"), "{:.2f}") for cell in header))
         return [nanoseconds, multiples]
 
 
@@ -120,16 +110,13 @@ class Fixed(Group):
     name = "fixed"
     purpose = "fixed-size pools, one thread: an object of 64 bytes allocated, its first word written, freed"
     title = "Fixed-size pool, one thread"
-    note = ("An alloc and its free of an object of 64 bytes, whose first word is written in between. Batches: so many are "
-            "allocated, then freed.")
+    note = ("An alloc and its free of an object of 64 bytes, whose first word is written in between. Batches: so many "
+            "are allocated, then freed.")
+    words = {"tarn-checks": "Tarn, with checks", "boost": "boost::pool"}
     wanted = ("boost",)
     mallocs = ("glibc", "mimalloc")
     header = {"same": "same object", "lifo-1000": "1,000, newest first", "random-1000": "1,000, random",
               "random-10000": "10,000, random", "random-100000": "100,000, random"}
-
-    def __init__(self, scale):
-        super().__init__(scale)
-        self.cells = list(self.header)
 
 
 class Shared(Group):
@@ -138,25 +125,21 @@ class Shared(Group):
     title = "Fixed-size pool, two threads"
     note = ("As above, by both threads at once, for each alloc and free of one thread. Relay: one thread allocates and "
             "writes, the other reads and frees; for each object.")
+    words = {"dpdk": "DPDK mempool", "boost-mutex": "boost::pool and a mutex", "glib-slices": "GLib slices",
+             "tarn-malloc": "Tarn's malloc"}
     wanted = ("dpdk", "boost-mutex", "glib-slices")
     mallocs = ("glibc", "mimalloc", "jemalloc", "tcmalloc", "tarn-malloc")
     header = {"same": "same object", "random-1000": "1,000, random", "relay": "relay"}
-
-    def __init__(self, scale):
-        super().__init__(scale)
-        self.cells = list(self.header)
 
 
 class Arena(Group):
     name = "arena"
     purpose = "arenas: blocks of 8 to 256 random bytes, and a reset after each 10,000"
     title = "Arena"
+    words = {"bump": "a bare pointer", "pmr": "std::pmr::monotonic_buffer_resource", "apr": "APR",
+             "nginx": "nginx's pool"}
     wanted = ("apr",)
     header = {"cycle": "10,000 blocks and a reset"}
-
-    def __init__(self, scale):
-        super().__init__(scale)
-        self.cells = list(self.header)
 
     def find(self, driver, mallocs, peers):
         super().find(driver, mallocs, peers)
@@ -169,22 +152,35 @@ class Arena(Group):
 
     def tables(self, subjects):
         table = Table("Arena: blocks of 8 to 256 random bytes, a reset after each 10,000",
-                      ["", "ns for a block", "of a bare pointer", "of Tarn", "page faults for a cycle",
+                      ["", "ns for a block", "of a bare pointer", "of Tarn", "page faults for a reset",
                        "resident bytes for a byte asked for"],
-                      "A block is allocated and its first word written; the resets are in the time. Resident: at the end of "
-                      "the largest cycle, in whole pages. Rounding to 8 bytes alone is "
-                      "what the bare pointer shows.")
+                      "A block is allocated and its first word written; the resets are in the time. Resident: at the end "
+                      "of the largest cycle, in whole pages; the bare pointer shows what rounding to 8 bytes is.")
         for subject in subjects:
             values = [self.figure("cycle", subject.name, "mean_ns"),
                       self.ratio("cycle", subject.name, "bump", "mean_ns"),
                       self.ratio("cycle", subject.name, "tarn", "mean_ns"),
                       self.figure("cycle", subject.name, "faults"), self.figure("cycle", subject.name, "resident")]
             forms = ("{:.2f}", "{:.2f}", "{:.2f}", "{:.1f}", "{:.3f}")
-            table.add(subject.words, *(text_of(value, form) for value, form in zip(values, forms)))
+            table.add(self.word(subject.name), *(text_of(value, form) for value, form in zip(values, forms)))
         return [table]
 
 
-ALL = (Fixed, Shared, Arena)
+class Containers(Group):
+    name = "containers"
+    purpose = "lists and maps of 100,000 elements, one coming and one going, on allocators of their own"
+    title = "Containers of 100,000 elements"
+    note = ("One element comes and one goes. Tarn: tarn::pool_allocator, for one thread; shared: tarn::allocator, for "
+            "any. glibc and mimalloc: std::allocator.")
+    wanted = ("boost", "pool_alloc", "mt_alloc")
+    mallocs = ("glibc", "mimalloc")
+    words = {"tarn-shared": "Tarn, shared", "boost": "boost::fast_pool_allocator, no lock",
+             "pool_alloc": "__gnu_cxx::__pool_alloc", "mt_alloc": "__gnu_cxx::__mt_alloc",
+             "pmr": "std::pmr::unsynchronized_pool_resource"}
+    header = {"fifo": "list, first in first out", "list": "list, a random one goes", "map": "map, random keys"}
+
+
+ALL = (Fixed, Shared, Arena, Containers)
 
 
 def find_mallocs(build, named):
