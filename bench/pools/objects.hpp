@@ -52,7 +52,7 @@ class objects
         enum { PAIRS = 50000 };
         const uint64_t from = ticks_now();
         for (uint64_t i = 0; i < PAIRS; i++) {
-            subject.free(touch(subject.alloc(), i));
+            give_back(subject, touch(subject.alloc(), i));
         }
         return static_cast<double>(ticks_now() - from) / PAIRS;
     }
@@ -71,7 +71,7 @@ class objects
         }
         const uint64_t again = ticks_now();
         for (size_t i = count; i-- > 0;) {
-            subject.free(all[i]);
+            give_back(subject, all[i]);
         }
         const uint64_t to = ticks_now();
         return static_cast<double>(middle - from) + static_cast<double>(to - again) - 2 * reading;

@@ -143,7 +143,7 @@ template <class Subject> double relay(Subject &subject, const call &asked)
                 if (*static_cast<uint64_t *>(dozen[j]) != mark++) {
                     work_fail("an object did not keep what was written to it");
                 }
-                subject.free(dozen[j]);
+                give_back(subject, dozen[j]);
             }
             between.release();
         }
