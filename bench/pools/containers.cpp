@@ -139,7 +139,7 @@ template <class Map> class map_work
     std::vector<uint64_t> keys;
 };
 
-template <class Work> void time_work(Work &work, const bench::call &asked)
+template <class Work> __attribute__((noinline)) void time_work(Work &work, const bench::call &asked)
 {
     draws drawn;
     bench::slices row(bench::scaled(SLICES, asked.scale));

@@ -158,7 +158,8 @@ template <class Subject> double relay(Subject &subject, const call &asked)
     return row.median() / (DOZENS * ring::DOZEN);
 }
 
-template <class Subject> void measure_shared(Subject &subject, const call &asked)
+template <class Subject>
+__attribute__((noinline)) void measure_shared(Subject &subject, const call &asked)
 {
     show(subject);
     const double ticks = asked.cell == "relay" ? relay(subject, asked) : in_company(subject, asked);
