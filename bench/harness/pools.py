@@ -124,9 +124,9 @@ class Shared(Group):
     purpose = "fixed-size pools, two threads at once: objects of their own, and objects that the other one frees"
     title = "Fixed-size pool, two threads"
     note = ("As above, by both threads at once, for each alloc and free of one thread. Relay: one thread allocates and "
-            "writes, the other reads and frees; for each object.")
+            "writes, the other reads and frees; for each object. Objects in turn are the driver's own time.")
     words = {"dpdk": "DPDK mempool", "boost-mutex": "boost::pool and a mutex", "glib-slices": "GLib slices",
-             "tarn-malloc": "Tarn's malloc"}
+             "nothing": "no pool: objects in turn", "tarn-malloc": "Tarn's malloc"}
     wanted = ("dpdk", "boost-mutex", "glib-slices")
     mallocs = ("glibc", "mimalloc", "jemalloc", "tcmalloc", "tarn-malloc")
     header = {"same": "same object", "random-1000": "1,000, random", "relay": "relay"}

@@ -115,6 +115,50 @@ struct glib_subject {
 };
 #endif
 
+/* No pool: objects that were there before, in turn, so that the driver's own time is seen. There are
+ * more of them than any cell has live. */
+class nothing_subject
+{
+  public:
+    nothing_subject() : places(static_cast<size_t>(2) * COUNT)
+    {
+    }
+
+    void enter()
+    {
+        mine = places.data() + static_cast<size_t>(COUNT) * entered++;
+        next = 0;
+    }
+
+    void leave()
+    {
+    }
+
+    void *alloc()
+    {
+        return &mine[next++ % COUNT];
+    }
+
+    void free(void *)
+    {
+    }
+
+  private:
+    static constexpr unsigned COUNT = 8192;
+
+    struct alignas(64) place {
+        unsigned char bytes[bench::OBJECT_SIZE];
+    };
+
+    std::vector<place> places;
+    std::atomic<unsigned> entered{0};
+    static thread_local place *mine;
+    static thread_local unsigned next;
+};
+
+thread_local nothing_subject::place *nothing_subject::mine;
+thread_local unsigned nothing_subject::next;
+
 struct malloc_subject : bench::system_malloc {
     void enter()
     {
@@ -142,6 +186,7 @@ const std::vector<bench::entry> entries = {
 #if BENCH_HAS_GLIB
     {"glib-slices", measure<glib_subject>},
 #endif
+    {"nothing", measure<nothing_subject>},
     {"malloc", measure<malloc_subject>},
 };
 
