@@ -67,7 +67,9 @@ def judge_shared(verdicts, group):
     best = min(leads, key=leads.get)
     # The ring and the reading of the objects are most of the time of them all; told beside, not judged by.
     own, ours, theirs = (group.figure("relay", name, "mean_ns") for name in ("nothing", "tarn", best))
-    beside = "" if own is None or ours <= own else f"; {(theirs - own) / (ours - own):.1f} without the driver's own time"
+    beside = ""
+    if own is not None and ours > own:
+        beside = f"; {(theirs - own) / (ours - own):.1f} without the driver's own time"
     verdicts.add(rule, f"{leads[best]:.2f} of {best}'s{beside}", leads[best] >= RELAY_LEAST)
 
 
