@@ -72,8 +72,8 @@ class boost_subject
 };
 #endif
 
-/* Never inlined: a subject is reached by its address, as in most programs, and not in the frame of the
- * loop, where processors forward stores to loads without delay. */
+/* Never inlined: every subject is reached by its address, as in most programs; one that is used in a
+ * single place would lie in the frame of the loop. */
 template <class Subject>
 __attribute__((noinline)) void measure(Subject &subject, const bench::call &asked)
 {
