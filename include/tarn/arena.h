@@ -246,6 +246,9 @@ static inline void *tarn_arena_alloc(tarn_arena *arena, size_t size)
                                          (size_t)(end - block)),
                          1)) {
         arena->place.at = block + rounded;
+        if (block == NULL) {
+            __builtin_unreachable(); /* so callers' tests for NULL are not compiled into this way */
+        }
         return block;
     }
     return tarn_arena_alloc_more(arena, size);
