@@ -133,6 +133,18 @@ template <std::size_t Size> tarn_pool *pool_of_process()
     return pool;
 }
 
+/* Stands where no pool has been made yet: it has nothing at hand, which is found out on the way that a pool in use
+ * takes when it has nothing at hand. Told by its having no functions. */
+inline void *nothing_below[1] = {};
+constexpr tarn_pool make_unmade()
+{
+    tarn_pool pool = {};
+    pool.open.top = nothing_below + 1;
+    pool.open.limit = nothing_below + 1;
+    return pool;
+}
+inline tarn_pool unmade = make_unmade();
+
 /* Frees a block unless it is told not to, when a constructor throws. */
 template <class Free> class guard
 {
@@ -225,7 +237,7 @@ struct pools_source;
  * For one thread at a time: the set, and every container that takes from it. It can be neither
  * copied nor moved, as its containers know where it is.
  *
- * Cost: a node is about ten instructions, inline; then tarn/pool.h has it. A set that no container
+ * Cost: a node is about seven instructions, inline; then tarn/pool.h has it. A set that no container
  * uses holds nothing; each pool that is made takes a page for its books, and its chunks.
  */
 class pools
@@ -236,6 +248,7 @@ class pools
     explicit pools(tarn_heap *upstream = nullptr) noexcept
         : upstream_(upstream), heap_(upstream != nullptr ? upstream : tarn_system_heap())
     {
+        pools_.fill(&detail::unmade);
     }
 
     /* Every node goes, in use or not, and without its destructor; so containers go first. What came
@@ -243,7 +256,9 @@ class pools
     ~pools()
     {
         for (tarn_pool *pool : pools_) {
-            tarn_pool_destroy(pool);
+            if (is_made(pool)) {
+                tarn_pool_destroy(pool);
+            }
         }
     }
 
@@ -264,8 +279,8 @@ class pools
         if (index >= detail::pool_count) {
             detail::no_memory();
         }
-        tarn_pool *pool = pools_[index];
-        return __builtin_expect(pool != nullptr, 1) ? pool : make(index);
+        tarn_pool *const pool = pools_[index];
+        return is_made(pool) ? pool : make(index);
     }
 
     /* Gives every chunk without a node in use back upstream; returns the bytes. Linear in the nodes
@@ -274,7 +289,7 @@ class pools
     {
         std::size_t bytes = 0;
         for (tarn_pool *pool : pools_) {
-            bytes += pool != nullptr ? tarn_pool_trim(pool) : 0;
+            bytes += is_made(pool) ? tarn_pool_trim(pool) : 0;
         }
         return bytes;
     }
@@ -284,7 +299,7 @@ class pools
     void reset() noexcept
     {
         for (tarn_pool *pool : pools_) {
-            if (pool != nullptr) {
+            if (is_made(pool)) {
                 tarn_pool_reset(pool);
             }
         }
@@ -295,7 +310,7 @@ class pools
     {
         tarn_stats all = {};
         for (tarn_pool *pool : pools_) {
-            if (pool != nullptr) {
+            if (is_made(pool)) {
                 const tarn_stats one = tarn_pool_stats(pool);
                 all.live += one.live;
                 all.peak_live += one.peak_live;
@@ -316,7 +331,7 @@ class pools
     bool check(char *fault = nullptr, std::size_t fault_size = 0) const noexcept
     {
         for (tarn_pool *pool : pools_) {
-            if (pool != nullptr && !tarn_pool_check(pool, fault, fault_size)) {
+            if (is_made(pool) && !tarn_pool_check(pool, fault, fault_size)) {
                 return false;
             }
         }
@@ -325,6 +340,23 @@ class pools
 
   private:
     friend detail::pools_source;
+
+    /* An object out of the pool's cache; or NULL, also where there is no pool yet. */
+    void *at_hand(std::size_t size) const noexcept
+    {
+        tarn_pool *const pool = pools_[detail::pool_index(size)];
+        void **const top = pool->open.top;
+        void *const object = top[-1];
+        if (__builtin_expect(object != nullptr, 1)) {
+            pool->open.top = top - 1;
+        }
+        return object;
+    }
+
+    [[gnu::noinline]] void *alloc_slow(std::size_t size)
+    {
+        return detail::or_throw(tarn_pool_alloc(pool_for(size)));
+    }
 
     /* That of an object that came from it, so it is there. */
     tarn_pool *pool_of(std::size_t size) const noexcept
@@ -348,7 +380,12 @@ class pools
         return pools_[index];
     }
 
-    std::array<tarn_pool *, detail::pool_count> pools_{};
+    static bool is_made(const tarn_pool *pool) noexcept
+    {
+        return pool->heap.ops != nullptr;
+    }
+
+    std::array<tarn_pool *, detail::pool_count> pools_; /* unmade ones, until they are asked for */
     tarn_heap *upstream_;
     tarn_heap *heap_;
 };
@@ -417,7 +454,8 @@ struct pools_source {
     template <std::size_t Size, std::size_t Alignment> void *one() const
     {
         if constexpr (has_pool(Size, Alignment)) {
-            return or_throw(tarn_pool_alloc(set->pool_for(Size)));
+            void *const object = set->at_hand(Size);
+            return __builtin_expect(object != nullptr, 1) ? object : set->alloc_slow(Size);
         } else {
             return many<Alignment>(Size);
         }
@@ -425,6 +463,9 @@ struct pools_source {
     template <std::size_t Size, std::size_t Alignment> void free_one(void *block) const
     {
         if constexpr (has_pool(Size, Alignment)) {
+            if (block == nullptr) {
+                __builtin_unreachable(); /* which spares the pool the test */
+            }
             tarn_pool_free(set->pool_of(Size), block);
         } else {
             free_many<Alignment>(block, Size);
