@@ -22,12 +22,12 @@
 /* The price of standing at a place changes there. */
 typedef struct edge {
     int64_t at;
-    double price; /* > 0: begins to collide beyond `at`; < 0: does so no more from `at` on */
+    int64_t price; /* > 0: begins to collide beyond `at`; < 0: does so no more from `at` on */
 } edge;
 
 struct overlay_improve {
     const overlay_problem *problem;
-    double *prices;
+    int64_t *prices;
     bool *is_waiting;
     uint32_t *waiting;
     uint32_t waiting_count;
@@ -69,7 +69,9 @@ static void wait_for_place(overlay_improve *improve, uint32_t item)
     improve->waiting[improve->waiting_count++] = item;
 }
 
-static const double NEVER = 1e300; /* the price of what may not be thrown out */
+/* The price of what may not be thrown out: more than all others together. */
+static const int64_t NEVER = INT64_C(1) << 45;
+static const int64_t PRICE_MAX = 1 << 16;
 
 /* Lists where the item collides with what. */
 static size_t list_edges(overlay_improve *improve, uint32_t item, int64_t most,
@@ -87,7 +89,7 @@ static size_t list_edges(overlay_improve *improve, uint32_t item, int64_t most,
         if (end <= 0 || begin >= most) {
             continue;
         }
-        const double price =
+        const int64_t price =
             problem->items[other].fixed == OVERLAY_NOWHERE ? improve->prices[other] : NEVER;
         improve->edges[count++] = (edge){begin, price};
         improve->edges[count++] = (edge){end, -price};
@@ -97,15 +99,15 @@ static size_t list_edges(overlay_improve *improve, uint32_t item, int64_t most,
 
 /* The cheapest offset from 0 to `most`, any of them among equals. */
 static int64_t find_place(overlay_improve *improve, uint32_t item, int64_t most,
-                          const int64_t *offsets, uint64_t *random, double *price)
+                          const int64_t *offsets, uint64_t *random, int64_t *price)
 {
     const int64_t alignment = improve->problem->items[item].alignment;
     size_t count = list_edges(improve, item, most, offsets);
     improve->edges[count++] = (edge){0, 0};
     improve->edges[count++] = (edge){most, 0};
     sort_edges(improve->edges, count);
-    double sum = 0;
-    double best = 2 * NEVER;
+    int64_t sum = 0;
+    int64_t best = INT64_MAX;
     int64_t place = OVERLAY_NOWHERE;
     uint32_t equals = 0;
     int64_t last = OVERLAY_NOWHERE;
@@ -116,11 +118,11 @@ static int64_t find_place(overlay_improve *improve, uint32_t item, int64_t most,
             if (here->at >= 0 && here->at <= most && here->at != last &&
                 here->at % alignment == 0) {
                 last = here->at;
-                if (sum < best - 1e-9) {
+                if (sum < best) {
                     best = sum;
                     place = here->at;
                     equals = 1;
-                } else if (sum <= best + 1e-9 && overlay_random_below(random, ++equals) == 0) {
+                } else if (sum == best && overlay_random_below(random, ++equals) == 0) {
                     place = here->at;
                 }
             }
@@ -135,11 +137,11 @@ static int64_t find_place(overlay_improve *improve, uint32_t item, int64_t most,
         if (at >= 0 && at <= most && at != last &&
             (k + 1 == count || at <= improve->edges[k + 1].at)) {
             last = at;
-            if (sum < best - 1e-9) {
+            if (sum < best) {
                 best = sum;
                 place = at;
                 equals = 1;
-            } else if (sum <= best + 1e-9 && overlay_random_below(random, ++equals) == 0) {
+            } else if (sum == best && overlay_random_below(random, ++equals) == 0) {
                 place = at;
             }
         }
@@ -189,7 +191,7 @@ bool overlay_improve_run(overlay_improve *improve, const overlay_component *comp
         if (overlay_step(control, cost)) {
             return false;
         }
-        double price;
+        int64_t price;
         const int64_t most = target - problem->items[item].size;
         const int64_t place = find_place(improve, item, most, offsets, random, &price);
         if (place == OVERLAY_NOWHERE || price >= NEVER) {
@@ -198,7 +200,7 @@ bool overlay_improve_run(overlay_improve *improve, const overlay_component *comp
         improve->waiting[at] = improve->waiting[--improve->waiting_count];
         if (price > 0) {
             eject(improve, item, place, offsets);
-            improve->prices[item] += 1;
+            improve->prices[item] += improve->prices[item] < PRICE_MAX;
         }
         offsets[item] = place;
         improve->is_waiting[item] = false;

@@ -134,7 +134,8 @@ static tarn_status check_fixed(task *call, const tarn_overlay_buffer *buffers, s
     }
     const tarn_status status =
         tarn_overlay_verify(some, fixed, offsets, 0, call->memory.upstream, NULL, NULL);
-    overlay_give_back_to(&call->memory, some);
+    overlay_give_back(&call->memory, some, fixed, sizeof *some);
+    overlay_give_back(&call->memory, offsets, fixed, sizeof *offsets);
     return status;
 }
 

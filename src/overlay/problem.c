@@ -109,9 +109,15 @@ static int64_t unit_of(const tarn_overlay_buffer *buffers, size_t count)
             }
         }
     }
-    for (size_t i = 0; i < count; i++) {
-        if (unit % alignment_of(&buffers[i]) != 0) {
-            unit = gcd(unit, alignment_of(&buffers[i]));
+    /* A unit that got smaller may no longer be a multiple of an alignment that it was one of before. */
+    for (bool is_stable = false; !is_stable;) {
+        is_stable = true;
+        for (size_t i = 0; i < count; i++) {
+            const int64_t alignment = alignment_of(&buffers[i]);
+            if (unit % alignment != 0 && alignment % unit != 0) {
+                unit = gcd(unit, alignment);
+                is_stable = false;
+            }
         }
     }
     return unit == 0 ? 1 : unit;
@@ -204,7 +210,7 @@ static void find_peaks(overlay_problem *problem, overlay_memory *memory)
         const int64_t right = most[(size_t)d * sections + item->end - (UINT32_C(1) << d)];
         item->load = left > right ? left : right;
     }
-    overlay_give_back_to(memory, most);
+    overlay_give_back(memory, most, (size_t)depth * sections, sizeof *most);
 }
 
 static void make_components(overlay_problem *problem)
@@ -378,6 +384,7 @@ static void make_near(overlay_problem *problem, bool has_windows, overlay_memory
             near[fill[j]++] = i;
         }
     }
+    overlay_give_back(memory, fill, (size_t)problem->count + 1, sizeof *fill);
     problem->starts = starts;
     problem->near = near;
     problem->rises = rises;
@@ -461,7 +468,8 @@ tarn_status overlay_problem_init(overlay_problem *problem, const tarn_overlay_bu
     }
     const bool has_windows = scale(problem, buffers, count, times, changes);
     make_sections(problem, changes, 2 * pieces);
-    overlay_give_back_to(memory, times);
+    overlay_give_back(memory, times, pieces, sizeof *times);
+    overlay_give_back(memory, changes, 2 * pieces, sizeof *changes);
     for (uint32_t i = 0; i < problem->count; i++) {
         overlay_item *item = &problem->items[i];
         item->first = problem->pieces[item->piece].first;

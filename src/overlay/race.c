@@ -267,6 +267,16 @@ bool overlay_runner_start(overlay_runner *runner)
     return true;
 }
 
+/* Nodes of a run in that lap: few at first, since a lucky run needs few, and ever more. */
+static uint64_t budget(uint32_t count, uint32_t lap)
+{
+    double nodes = 4.0 * count;
+    for (uint32_t l = 0; l < lap && nodes < 1e15; l++) {
+        nodes *= 1.3;
+    }
+    return (uint64_t)nodes;
+}
+
 /* Searches for a plan within `target`. */
 static void search_within(overlay_runner *runner, uint32_t c, int64_t target, uint32_t round)
 {
@@ -276,13 +286,9 @@ static void search_within(overlay_runner *runner, uint32_t c, int64_t target, ui
     const uint32_t lap = round / STRATEGIES;
     const uint32_t count = component->end_item - component->first_item;
     make_order(runner, component, strategy->keys, lap == 0 ? 0 : 0.05);
-    double nodes = 4.0 * count;
-    for (uint32_t l = 0; l < lap && nodes < 1e15; l++) {
-        nodes *= 1.3;
-    }
     const overlay_found found =
         overlay_search_run(runner->search, component, target, &strategy->style, runner->ranks,
-                           (uint64_t)nodes, &runner->control, runner->offsets);
+                           budget(count, lap), &runner->control, runner->offsets);
     if (found == OVERLAY_FOUND) {
         tell_plan(runner, c, height_of(race->problem, component, runner->offsets));
     } else if (found == OVERLAY_NONE && !race->problem->may_change_places) {
@@ -301,8 +307,10 @@ static void improve(overlay_runner *runner, uint32_t c, const overlay_standing *
         plan_greedily(runner, c, true);
         return;
     }
-    if (overlay_improve_run(runner->improve, component, target, 20000 + (uint64_t)2000 * round,
-                            &runner->random, &runner->control, runner->offsets)) {
+    if (overlay_improve_run(
+            runner->improve, component, target,
+            16 * budget(component->end_item - component->first_item, round / STRATEGIES),
+            &runner->random, &runner->control, runner->offsets)) {
         runner->plans++;
         tell_plan(runner, c, height_of(problem, component, runner->offsets));
     }

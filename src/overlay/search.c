@@ -175,7 +175,7 @@ overlay_search *overlay_search_create(const overlay_problem *problem, overlay_me
     search->is_queued = overlay_take(memory, sections, sizeof *search->is_queued);
     search->frames = overlay_take(memory, count + 1, sizeof *search->frames);
     search->parts = overlay_take(memory, count + 1, sizeof *search->parts);
-    search->trail_max = 4 * problem->pair_count + 64 * count + 65536;
+    search->trail_max = 4 * problem->pair_count + 64 * count + 1024;
     search->trail = overlay_take(memory, search->trail_max, sizeof *search->trail);
     const bool is_whole = search->lowest != NULL && search->supports != NULL &&
                           search->is_placed != NULL && search->order != NULL &&

@@ -116,20 +116,20 @@ bool overlay_brute_holds(const tarn_overlay_buffer *buffers, size_t count, const
     return true;
 }
 
-static bool fits(const tarn_overlay_buffer *buffers, size_t count, size_t placed, int64_t *offsets,
-                 int64_t capacity)
+static bool fits(const tarn_overlay_buffer *const *buffers, size_t count, size_t placed,
+                 int64_t *offsets, int64_t capacity)
 {
     if (placed == count) {
         return true;
     }
-    const tarn_overlay_buffer *buffer = &buffers[placed];
+    const tarn_overlay_buffer *buffer = buffers[placed];
     for (int64_t offset = 0; offset + buffer->size <= capacity; offset++) {
         if (!may_be_at(buffer, offset)) {
             continue;
         }
         bool is_free = true;
         for (size_t i = 0; i < placed && is_free; i++) {
-            is_free = !collide(buffer, offset, &buffers[i], offsets[i]);
+            is_free = !collide(buffer, offset, buffers[i], offsets[i]);
         }
         offsets[placed] = offset;
         if (is_free && fits(buffers, count, placed + 1, offsets, capacity)) {
@@ -142,6 +142,16 @@ static bool fits(const tarn_overlay_buffer *buffers, size_t count, size_t placed
 int64_t overlay_brute_least(const tarn_overlay_buffer *buffers, size_t count, int64_t limit)
 {
     int64_t offsets[OVERLAY_BRUTE_BUFFERS];
+    /* Those with the least choice first: that saves time. */
+    const tarn_overlay_buffer *order[OVERLAY_BRUTE_BUFFERS];
+    size_t ordered = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < count; i++) {
+            if (buffers[i].is_fixed == (pass == 0)) {
+                order[ordered++] = &buffers[i];
+            }
+        }
+    }
     /* What is in use at a time has to fit; trying less would only take time. */
     int64_t start = 0;
     for (int64_t time = 0; time < TIMES; time++) {
@@ -155,7 +165,7 @@ int64_t overlay_brute_least(const tarn_overlay_buffer *buffers, size_t count, in
         start = sum > start ? sum : start;
     }
     for (int64_t capacity = start; capacity <= limit; capacity++) {
-        if (fits(buffers, count, 0, offsets, capacity)) {
+        if (fits(order, count, 0, offsets, capacity)) {
             return capacity;
         }
     }

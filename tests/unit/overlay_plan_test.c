@@ -337,7 +337,7 @@ static void nothing_is_lost_when_upstream_refuses_any_request(void **state)
     static planned all;
     static const tarn_overlay_gap gap = {
         .lower = 10, .upper = 20, .has_window = true, .window_lower = 0, .window_upper = 1};
-    fill(&all, 60, 5);
+    fill(&all, 500, 5);
     all.buffers[0] =
         (tarn_overlay_buffer){.lower = 5, .upper = 30, .size = 200, .gaps = &gap, .gap_count = 1};
     all.buffers[1].is_fixed = true;
@@ -355,7 +355,7 @@ static void nothing_is_lost_when_upstream_refuses_any_request(void **state)
             all.offsets[i] = UNTOUCHED;
         }
         const tarn_overlay_options options = {
-            .upstream = &counted.heap, .step_limit = 3000, .threads = 2};
+            .upstream = &counted.heap, .step_limit = 20000, .threads = 2};
         const tarn_status status =
             tarn_overlay_plan(all.buffers, all.count, &options, all.offsets, &all.result);
         assert_int_equal(tarn_heap_stats(&counted.heap).blocks, 0);
@@ -373,8 +373,8 @@ static void nothing_is_lost_when_upstream_refuses_any_request(void **state)
             break;
         }
     }
-    assert_true(refused > 10);
-    assert_true(served > 10);
+    assert_true(refused > 5);
+    assert_true(served > 3);
 }
 
 static void all_memory_goes_back_upstream(void **state)
