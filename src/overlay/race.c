@@ -13,18 +13,22 @@ typedef struct approach {
 } approach;
 
 static const approach strategies[] = {
-    {"waz", {.by_blame = true, .by_choice = true, .by_slack = true}},
-    {"wat", {.by_choice = true, .by_slack = true}},
-    {"taw", {.by_blame = true, .by_choice = true}},
-    {"wat", {.by_blame = true, .by_choice = true, .is_lowest_first = true}},
-    {"wat", {.by_blame = true, .by_choice = true}},
+    {"twa", {.is_lowest_first = true, .is_by_levels = true}},
     {"twa", {.by_blame = true, .by_choice = true, .by_slack = true}},
-    {"twa", {.by_slack = true, .by_floor = true, .is_lowest_first = true}},
+    {"wat", {.by_blame = true, .by_choice = true, .is_lowest_first = true}},
     {"wat", {.by_blame = true, .by_slack = true}},
+    {"wat", {.is_lowest_first = true, .is_by_levels = true}},
+    {"wat", {.by_blame = true, .by_choice = true, .by_slack = true}},
+    {"awt", {.by_blame = true, .by_choice = true}},
+    {"wat", {.by_choice = true, .by_slack = true}},
     {"taw", {.by_blame = true, .by_choice = true, .is_lowest_first = true}},
+    {"wat", {.by_blame = true, .by_choice = true}},
+    {"taw", {.is_lowest_first = true, .is_by_levels = true}},
 };
 
 enum { STRATEGIES = sizeof strategies / sizeof strategies[0] };
+
+_Static_assert((int)STRATEGIES <= (int)OVERLAY_STYLES_MAX, "each learns for itself");
 
 /* Orders for the first plans. */
 static const char first_orders[][4] = {"azw", "zaw", "wza", "taw", "twa"};
@@ -282,12 +286,15 @@ static void search_within(overlay_runner *runner, uint32_t c, int64_t target, ui
 {
     overlay_race *race = runner->race;
     const overlay_component *component = &race->problem->components[c];
-    const approach *strategy = &strategies[(round + runner->number) % STRATEGIES];
+    const uint32_t number = (round + runner->number) % STRATEGIES;
+    const approach *strategy = &strategies[number];
+    overlay_style style = strategy->style;
+    style.number = number;
     const uint32_t lap = round / STRATEGIES;
     const uint32_t count = component->end_item - component->first_item;
     make_order(runner, component, strategy->keys, lap == 0 ? 0 : 0.05);
     const overlay_found found =
-        overlay_search_run(runner->search, component, target, &strategy->style, runner->ranks,
+        overlay_search_run(runner->search, component, target, &style, runner->ranks,
                            budget(count, lap), &runner->control, runner->offsets);
     if (found == OVERLAY_FOUND) {
         tell_plan(runner, c, height_of(race->problem, component, runner->offsets));

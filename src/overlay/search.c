@@ -45,9 +45,8 @@ typedef struct part {
 #define NO_FRAME UINT32_MAX
 #define NO_ITEM UINT32_MAX
 
-/* Parts of the capacity that keep a section without slack, or on the ground, from outweighing everything. */
+/* A part of the capacity that keeps a section without slack from outweighing everything. */
 static const double SLACK_SOFTENER = 1e-3;
-static const double FLOOR_SOFTENER = 1e-3;
 
 /* A choice that has another branch. */
 typedef struct frame {
@@ -75,7 +74,8 @@ struct overlay_search {
     bool *is_placed;
     uint32_t *order;
     uint32_t *position; /* of each item in `order` */
-    double *blame;      /* of each section */
+    double *blames;     /* for each number of a style: of each section */
+    double *blame;      /* those of this run */
 
     int64_t *left;  /* of each section: sizes of what is not placed */
     uint32_t *cuts; /* items not placed that are in this section and in the next one */
@@ -168,7 +168,7 @@ overlay_search *overlay_search_create(const overlay_problem *problem, overlay_me
     search->is_placed = overlay_take(memory, count, sizeof *search->is_placed);
     search->order = overlay_take(memory, count, sizeof *search->order);
     search->position = overlay_take(memory, count, sizeof *search->position);
-    search->blame = overlay_take(memory, sections, sizeof *search->blame);
+    search->blames = overlay_take(memory, OVERLAY_STYLES_MAX * sections, sizeof *search->blames);
     search->left = overlay_take(memory, sections, sizeof *search->left);
     search->cuts = overlay_take(memory, sections, sizeof *search->cuts);
     search->queue = overlay_take(memory, sections, sizeof *search->queue);
@@ -179,7 +179,7 @@ overlay_search *overlay_search_create(const overlay_problem *problem, overlay_me
     search->trail = overlay_take(memory, search->trail_max, sizeof *search->trail);
     const bool is_whole = search->lowest != NULL && search->supports != NULL &&
                           search->is_placed != NULL && search->order != NULL &&
-                          search->position != NULL && search->blame != NULL &&
+                          search->position != NULL && search->blames != NULL &&
                           search->left != NULL && search->cuts != NULL && search->queue != NULL &&
                           search->is_queued != NULL && search->frames != NULL &&
                           search->parts != NULL && search->trail != NULL;
@@ -486,9 +486,6 @@ static double score_of(const overlay_search *search, uint32_t section, uint32_t 
     if (style->by_slack) {
         score /= SLACK_SOFTENER + (double)(limit - floor) / capacity;
     }
-    if (style->by_floor) {
-        score /= FLOOR_SOFTENER + (double)floor / capacity;
-    }
     return score;
 }
 
@@ -528,22 +525,38 @@ static bool is_better(const overlay_search *search, uint32_t a, uint32_t b)
     return search->ranks[a] < search->ranks[b];
 }
 
+/* The item to decide about, unless something fits below it. */
+static uint32_t pick_target(const overlay_search *search, const part *work)
+{
+    uint32_t item = NO_ITEM;
+    if (search->style->is_by_levels) {
+        for (uint32_t i = work->start; i < work->end; i++) {
+            const uint32_t other = search->order[i];
+            if (item == NO_ITEM || is_better(search, other, item)) {
+                item = other;
+            }
+        }
+        return item;
+    }
+    const uint32_t section = pick_section(search, work);
+    const size_t start = search->member_starts[section];
+    const size_t end = start + search->member_counts[section];
+    const int64_t limit = search->capacity - search->left[section];
+    for (size_t m = start; m < end; m++) {
+        const uint32_t other = search->members[m];
+        if (search->lowest[other] + search->lows[m] <= limit &&
+            (item == NO_ITEM || is_better(search, other, item))) {
+            item = other;
+        }
+    }
+    return item;
+}
+
 /* An item to decide about, or NO_ITEM when there is no plan. */
 static uint32_t pick(overlay_search *search, const part *work)
 {
     for (;;) {
-        const uint32_t section = pick_section(search, work);
-        const size_t start = search->member_starts[section];
-        const size_t end = start + search->member_counts[section];
-        const int64_t limit = search->capacity - search->left[section];
-        uint32_t item = NO_ITEM;
-        for (size_t m = start; m < end; m++) {
-            const uint32_t other = search->members[m];
-            if (search->lowest[other] + search->lows[m] <= limit &&
-                (item == NO_ITEM || is_better(search, other, item))) {
-                item = other;
-            }
-        }
+        uint32_t item = pick_target(search, work);
         bool is_new = false;
         for (;;) {
             int64_t below;
@@ -617,6 +630,7 @@ overlay_found overlay_search_run(overlay_search *search, const overlay_component
     }
     search->capacity = capacity;
     search->style = style;
+    search->blame = &search->blames[(size_t)style->number * search->problem->section_count];
     search->ranks = ranks;
     begin(search, component);
     const uint64_t end = search->nodes + node_limit;

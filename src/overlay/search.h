@@ -18,14 +18,18 @@ typedef enum overlay_found {
 
 typedef struct overlay_search overlay_search;
 
+enum { OVERLAY_STYLES_MAX = 16 };
+
 /* Where a search decides next: in the section with the highest product of what is set. */
 typedef struct overlay_style {
-    bool by_blame;  /* how often the section was where a branch ended */
-    bool by_choice; /* how few items could be the next one in it */
-    bool by_slack;  /* how little of it may stay empty */
-    bool by_floor;  /* how low it is */
+    uint32_t number; /* below OVERLAY_STYLES_MAX: runs of the same number learn from each other */
+    bool by_blame;   /* how often the section was where a branch ended */
+    bool by_choice;  /* how few items could be the next one in it */
+    bool by_slack;   /* how little of it may stay empty */
     /* Of the items that could be next there, take the lowest, and by rank only among equals. */
     bool is_lowest_first;
+    /* Do not look at sections, but take the lowest item of all, and by rank among equals. */
+    bool is_by_levels;
 } overlay_style;
 
 /* A search for the components of a problem that has neighbours; NULL when upstream refuses. For one
