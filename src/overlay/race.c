@@ -33,6 +33,9 @@ _Static_assert((int)STRATEGIES <= (int)OVERLAY_STYLES_MAX, "each learns for itse
 /* Orders for the first plans. */
 static const char first_orders[][4] = {"azw", "zaw", "wza", "taw", "twa"};
 
+/* Items of a component that is large. */
+enum { LARGE = 800 };
+
 enum { FIRST_ORDERS = sizeof first_orders / sizeof first_orders[0] };
 
 bool overlay_race_init(overlay_race *race, overlay_memory *memory)
@@ -61,15 +64,19 @@ bool overlay_runner_init(overlay_runner *runner, overlay_race *race, uint32_t nu
     runner->order = overlay_take(memory, problem->count, sizeof *runner->order);
     runner->ranks = overlay_take(memory, problem->count, sizeof *runner->ranks);
     runner->offsets = overlay_take(memory, problem->count, sizeof *runner->offsets);
+    runner->reaches = overlay_take(memory, problem->component_count, sizeof *runner->reaches);
     runner->rounds = overlay_take(memory, problem->component_count, sizeof *runner->rounds);
     bool is_whole = runner->greedy != NULL && runner->order != NULL && runner->ranks != NULL &&
-                    runner->offsets != NULL && runner->rounds != NULL;
+                    runner->offsets != NULL && runner->rounds != NULL && runner->reaches != NULL;
     for (int k = 0; k < 4; k++) {
         runner->keys[k] = overlay_take(memory, problem->count, sizeof *runner->keys[k]);
         is_whole &= runner->keys[k] != NULL;
     }
     if (!is_whole) {
         return false;
+    }
+    for (uint32_t c = 0; c < problem->component_count; c++) {
+        runner->reaches[c] = 0.5;
     }
     if (problem->near != NULL) {
         /* Without these it is slower and proves less, but still plans. */
@@ -274,25 +281,39 @@ bool overlay_runner_start(overlay_runner *runner)
 /* Nodes of a run in that lap: few at first, since a lucky run needs few, and ever more. */
 static uint64_t budget(uint32_t count, uint32_t lap)
 {
-    double nodes = 4.0 * count;
+    double nodes = count > LARGE ? 1.02 * count + 500 : count + 700;
     for (uint32_t l = 0; l < lap && nodes < 1e15; l++) {
-        nodes *= 1.3;
+        nodes *= count > LARGE ? 1.1 : 1.3;
     }
     return (uint64_t)nodes;
 }
 
+/* Which strategy has its turn. In large components a node that looks at all sections is dear, and going by levels
+ * usually does it. */
+static uint32_t number_of(const overlay_runner *runner, const overlay_component *component,
+                          uint32_t round)
+{
+    static const uint32_t by_levels[] = {0, 4, 0, 10};
+    const uint32_t turn = round + runner->number;
+    if (component->end_item - component->first_item > LARGE && turn % 8 != 7) {
+        return by_levels[turn % 4];
+    }
+    return turn % STRATEGIES;
+}
+
 /* Searches for a plan within `target`. */
-static void search_within(overlay_runner *runner, uint32_t c, int64_t target, uint32_t round)
+static bool search_within(overlay_runner *runner, uint32_t c, int64_t target, uint32_t round)
 {
     overlay_race *race = runner->race;
     const overlay_component *component = &race->problem->components[c];
-    const uint32_t number = (round + runner->number) % STRATEGIES;
+    const uint32_t number = number_of(runner, component, round);
     const approach *strategy = &strategies[number];
     overlay_style style = strategy->style;
     style.number = number;
     const uint32_t lap = round / STRATEGIES;
     const uint32_t count = component->end_item - component->first_item;
-    make_order(runner, component, strategy->keys, lap == 0 ? 0 : 0.05);
+    const bool is_first = count > LARGE ? round < 8 : lap == 0;
+    make_order(runner, component, strategy->keys, is_first ? 0 : 0.05);
     const overlay_found found =
         overlay_search_run(runner->search, component, target, &style, runner->ranks,
                            budget(count, lap), &runner->control, runner->offsets);
@@ -301,10 +322,10 @@ static void search_within(overlay_runner *runner, uint32_t c, int64_t target, ui
     } else if (found == OVERLAY_NONE && !race->problem->may_change_places) {
         tell_bound(race, c, target + 1);
     }
+    return found == OVERLAY_FOUND;
 }
 
-static void improve(overlay_runner *runner, uint32_t c, const overlay_standing *standing,
-                    int64_t target, uint32_t round)
+static void improve(overlay_runner *runner, uint32_t c, int64_t target, uint32_t round)
 {
     const overlay_problem *problem = runner->race->problem;
     const overlay_component *component = &problem->components[c];
@@ -321,7 +342,6 @@ static void improve(overlay_runner *runner, uint32_t c, const overlay_standing *
         runner->plans++;
         tell_plan(runner, c, height_of(problem, component, runner->offsets));
     }
-    (void)standing;
 }
 
 /* The component that holds the whole plan up most; UINT32_MAX when nothing is left to do. */
@@ -350,10 +370,11 @@ static uint32_t choose(overlay_runner *runner, overlay_standing *standing, int64
     return best;
 }
 
-/* What is to be reached: at first the bound, then, by turns, that, less than the best plan, and in between. */
-static int64_t aim(const overlay_race *race, const overlay_standing *standing, int64_t all_bound,
-                   uint32_t round)
+/* What is to be reached: the bound, and by turns something above it that is made easier with each failure. */
+static int64_t aim(const overlay_runner *runner, uint32_t c, const overlay_standing *standing,
+                   int64_t all_bound, uint32_t round)
 {
+    const overlay_race *race = runner->race;
     /* Lower than what others are bound to need is of no use. */
     const int64_t low = standing->bound > all_bound ? standing->bound : all_bound;
     int64_t high = standing->height == INT64_MAX ? race->capacity : standing->height - 1;
@@ -363,14 +384,23 @@ static int64_t aim(const overlay_race *race, const overlay_standing *standing, i
     if (race->goal == TARN_OVERLAY_FITS || high < low) {
         return high;
     }
-    switch (round % 4) {
-    case 0:
-    case 2:
+    if (round == 0 || (race->goal == TARN_OVERLAY_LEAST && round % 2 == 0)) {
         return low;
-    case 1:
-        return high;
-    default:
-        return low + (high - low) / 2;
+    }
+    return low + (int64_t)((double)(high - low) * runner->reaches[c]);
+}
+
+/* Searches, and learns from it how far to aim. */
+static void search_by_aim(overlay_runner *runner, uint32_t c, const overlay_standing *standing,
+                          int64_t all_bound, uint32_t round)
+{
+    const int64_t target = aim(runner, c, standing, all_bound, round);
+    const bool has_plan = search_within(runner, c, target, round);
+    double *reach = &runner->reaches[c];
+    if (has_plan) {
+        *reach *= 0.5;
+    } else if (target > standing->bound) {
+        *reach += (1 - *reach) * 0.15;
     }
 }
 
@@ -388,11 +418,9 @@ void overlay_runner_work(overlay_runner *runner)
         const bool can_search = runner->search != NULL;
         const bool can_improve = race->goal != TARN_OVERLAY_FITS || !can_search;
         if (can_search && (!can_improve || round % 4 != 3)) {
-            search_within(runner, c, aim(race, &standing, all_bound, round / STRATEGIES), round);
+            search_by_aim(runner, c, &standing, all_bound, round);
         } else {
-            const int64_t high =
-                standing.height <= race->capacity ? standing.height - 1 : race->capacity;
-            improve(runner, c, &standing, high, round);
+            improve(runner, c, aim(runner, c, &standing, all_bound, round), round);
         }
         /* Even what ends at once must not spin for ever. */
         overlay_step(&runner->control, 1);

@@ -49,6 +49,7 @@ typedef struct overlay_runner {
     double *keys[4];
     int64_t *offsets;
     uint32_t *rounds; /* of each component */
+    double *reaches;  /* of each: where between bound and plan to aim at, from 0 to 1 */
     uint64_t plans;
 } overlay_runner;
 

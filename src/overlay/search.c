@@ -45,6 +45,8 @@ typedef struct part {
 #define NO_FRAME UINT32_MAX
 #define NO_ITEM UINT32_MAX
 
+enum { SMALL_MAX = 800 };
+
 /* A part of the capacity that keeps a section without slack from outweighing everything. */
 static const double SLACK_SOFTENER = 1e-3;
 
@@ -100,6 +102,12 @@ struct overlay_search {
     size_t trail_count;
     size_t trail_max;
     bool is_trail_full;
+
+    /* Of each section, as long as it is fresh: items that could be next, and the lowest begin of one. */
+    bool *is_fresh;
+    uint32_t *below;
+    int64_t *floors;
+    bool is_small; /* draw all conclusions, however seldom they tell anything */
 };
 
 static bool list_members(overlay_search *search, overlay_memory *memory)
@@ -171,6 +179,9 @@ overlay_search *overlay_search_create(const overlay_problem *problem, overlay_me
     search->blames = overlay_take(memory, OVERLAY_STYLES_MAX * sections, sizeof *search->blames);
     search->left = overlay_take(memory, sections, sizeof *search->left);
     search->cuts = overlay_take(memory, sections, sizeof *search->cuts);
+    search->is_fresh = overlay_take(memory, sections, sizeof *search->is_fresh);
+    search->below = overlay_take(memory, sections, sizeof *search->below);
+    search->floors = overlay_take(memory, sections, sizeof *search->floors);
     search->queue = overlay_take(memory, sections, sizeof *search->queue);
     search->is_queued = overlay_take(memory, sections, sizeof *search->is_queued);
     search->frames = overlay_take(memory, count + 1, sizeof *search->frames);
@@ -210,12 +221,18 @@ static void queue_section(overlay_search *search, uint32_t section)
     }
 }
 
-static void queue_sections_of(overlay_search *search, const overlay_item *item)
+/* The item was raised: where it could have been the next one and cannot any more, something may follow. */
+static void note_raise(overlay_search *search, uint32_t item, int64_t from, int64_t to)
 {
-    for (uint32_t p = item->piece; p < item->piece + item->piece_count; p++) {
+    const overlay_item *about = &search->problem->items[item];
+    for (uint32_t p = about->piece; p < about->piece + about->piece_count; p++) {
         const overlay_piece *piece = &search->problem->pieces[p];
         for (uint32_t s = piece->first; s < piece->end; s++) {
-            queue_section(search, s);
+            const int64_t limit = search->capacity - search->left[s];
+            search->is_fresh[s] = false;
+            if (to + piece->low > limit && (from + piece->low <= limit || search->is_small)) {
+                queue_section(search, s);
+            }
         }
     }
 }
@@ -231,8 +248,9 @@ static bool raise(overlay_search *search, uint32_t item, int64_t to)
     if (to + about->size > search->capacity || about->fixed != OVERLAY_NOWHERE) {
         return false;
     }
+    const int64_t from = search->lowest[item];
     set(search, &search->lowest[item], to);
-    queue_sections_of(search, about);
+    note_raise(search, item, from, to);
     return true;
 }
 
@@ -360,6 +378,7 @@ static bool place(overlay_search *search, uint32_t item)
     for (uint32_t p = about->piece; p < about->piece + about->piece_count; p++) {
         for (uint32_t s = problem->pieces[p].first; s < problem->pieces[p].end; s++) {
             leave_section(search, item, s);
+            search->is_fresh[s] = false;
             queue_section(search, s);
         }
     }
@@ -392,6 +411,9 @@ static void unplace(overlay_search *search, const frame *at)
         *change->place = change->value;
     }
     search->is_placed[at->item] = false;
+    for (uint32_t s = at->work.first_section; s < at->work.end_section; s++) {
+        search->is_fresh[s] = false;
+    }
     for (uint32_t p = about->piece; p < about->piece + about->piece_count; p++) {
         const overlay_piece *piece = &problem->pieces[p];
         for (uint32_t s = piece->first; s < piece->end; s++) {
@@ -489,26 +511,37 @@ static double score_of(const overlay_search *search, uint32_t section, uint32_t 
     return score;
 }
 
+static void refresh(overlay_search *search, uint32_t section)
+{
+    const size_t start = search->member_starts[section];
+    const size_t end = start + search->member_counts[section];
+    const int64_t limit = search->capacity - search->left[section];
+    int64_t floor = INT64_MAX;
+    uint32_t below = 0;
+    for (size_t m = start; m < end; m++) {
+        const int64_t begin = search->lowest[search->members[m]] + search->lows[m];
+        below += begin <= limit;
+        floor = begin < floor ? begin : floor;
+    }
+    search->below[section] = below;
+    search->floors[section] = floor;
+    search->is_fresh[section] = true;
+}
+
 /* The section to decide about. */
-static uint32_t pick_section(const overlay_search *search, const part *work)
+static uint32_t pick_section(overlay_search *search, const part *work)
 {
     uint32_t best = work->first_section;
     double best_score = -1;
     for (uint32_t s = work->first_section; s < work->end_section; s++) {
-        const size_t start = search->member_starts[s];
-        const size_t end = start + search->member_counts[s];
-        if (start == end) {
+        if (search->member_counts[s] == 0) {
             continue;
         }
-        const int64_t limit = search->capacity - search->left[s];
-        int64_t floor = INT64_MAX;
-        uint32_t below = 0;
-        for (size_t m = start; m < end; m++) {
-            const int64_t begin = search->lowest[search->members[m]] + search->lows[m];
-            below += begin <= limit;
-            floor = begin < floor ? begin : floor;
+        if (!search->is_fresh[s]) {
+            refresh(search, s);
         }
-        const double score = score_of(search, s, below, limit, floor);
+        const int64_t limit = search->capacity - search->left[s];
+        const double score = score_of(search, s, search->below[s], limit, search->floors[s]);
         if (score > best_score) {
             best_score = score;
             best = s;
@@ -526,7 +559,7 @@ static bool is_better(const overlay_search *search, uint32_t a, uint32_t b)
 }
 
 /* The item to decide about, unless something fits below it. */
-static uint32_t pick_target(const overlay_search *search, const part *work)
+static uint32_t pick_target(overlay_search *search, const part *work)
 {
     uint32_t item = NO_ITEM;
     if (search->style->is_by_levels) {
@@ -605,6 +638,7 @@ static void begin(overlay_search *search, const overlay_component *component)
         search->cuts[s] = 0;
         search->member_counts[s] =
             (uint32_t)(search->member_starts[s + 1] - search->member_starts[s]);
+        search->is_fresh[s] = false;
         queue_section(search, s);
     }
     for (uint32_t i = component->first_item; i < component->end_item; i++) {
@@ -629,6 +663,7 @@ overlay_found overlay_search_run(overlay_search *search, const overlay_component
         return OVERLAY_NONE;
     }
     search->capacity = capacity;
+    search->is_small = component->end_item - component->first_item <= SMALL_MAX;
     search->style = style;
     search->blame = &search->blames[(size_t)style->number * search->problem->section_count];
     search->ranks = ranks;
