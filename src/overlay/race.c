@@ -384,7 +384,10 @@ static int64_t aim(const overlay_runner *runner, uint32_t c, const overlay_stand
     if (race->goal == TARN_OVERLAY_FITS || high < low) {
         return high;
     }
-    if (round == 0 || (race->goal == TARN_OVERLAY_LEAST && round % 2 == 0)) {
+    const overlay_component *component = &race->problem->components[c];
+    const bool is_large = component->end_item - component->first_item > LARGE;
+    if (round < (is_large ? 1U : (uint32_t)STRATEGIES) ||
+        (race->goal == TARN_OVERLAY_LEAST && round % 2 == 0)) {
         return low;
     }
     return low + (int64_t)((double)(high - low) * runner->reaches[c]);
@@ -416,10 +419,11 @@ void overlay_runner_work(overlay_runner *runner)
         }
         const uint32_t round = runner->rounds[c]++;
         const bool can_search = runner->search != NULL;
-        const bool can_improve = race->goal != TARN_OVERLAY_FITS || !can_search;
-        if (can_search && (!can_improve || round % 4 != 3)) {
+        if (can_search) {
             search_by_aim(runner, c, &standing, all_bound, round);
-        } else {
+        }
+        if (!can_search ||
+            (race->goal != TARN_OVERLAY_FITS && round % STRATEGIES == STRATEGIES - 1)) {
             improve(runner, c, aim(runner, c, &standing, all_bound, round), round);
         }
         /* Even what ends at once must not spin for ever. */
