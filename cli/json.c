@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "json.h"
 
+#include "utf8.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stddef.h>
@@ -69,10 +71,10 @@ void cli_json_count(cli_json *json, const char *key, uint64_t value)
     fprintf(json->file, "%" PRIu64, value);
 }
 
-void cli_json_int(cli_json *json, const char *key, int value)
+void cli_json_int(cli_json *json, const char *key, int64_t value)
 {
     start_value(json, key);
-    fprintf(json->file, "%d", value);
+    fprintf(json->file, "%" PRId64, value);
 }
 
 void cli_json_number(cli_json *json, const char *key, double value)
@@ -95,48 +97,11 @@ void cli_json_text(cli_json *json, const char *key, const char *value)
     write_text(json->file, value);
 }
 
-/* Bytes of the UTF-8 character at `text`; 0 when it is none. The terminating zero stops every look
- * ahead. */
-static size_t character_size(const char *text)
-{
-    const unsigned char *byte = (const unsigned char *)text;
-    /* The least second byte of each lead keeps out overlong forms, and the most keeps out
-     * surrogates and what is past U+10FFFF. */
-    unsigned char least = 0x80;
-    unsigned char most = 0xbf;
-    size_t size;
-    if (byte[0] < 0x80) {
-        return 1;
-    }
-    if (byte[0] >= 0xc2 && byte[0] <= 0xdf) {
-        size = 2;
-    } else if (byte[0] >= 0xe0 && byte[0] <= 0xef) {
-        size = 3;
-        least = byte[0] == 0xe0 ? 0xa0 : least;
-        most = byte[0] == 0xed ? 0x9f : most;
-    } else if (byte[0] >= 0xf0 && byte[0] <= 0xf4) {
-        size = 4;
-        least = byte[0] == 0xf0 ? 0x90 : least;
-        most = byte[0] == 0xf4 ? 0x8f : most;
-    } else {
-        return 0;
-    }
-    if (byte[1] < least || byte[1] > most) {
-        return 0;
-    }
-    for (size_t i = 2; i < size; i++) {
-        if ((byte[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return size;
-}
-
 static void write_text(FILE *file, const char *text)
 {
     fputc('"', file);
     while (*text != '\0') {
-        const size_t size = character_size(text);
+        const size_t size = cli_utf8_size(text);
         const unsigned char byte = (unsigned char)*text;
         if (size == 0) {
             fputs("\\ufffd", file);

@@ -22,7 +22,7 @@ void cli_json_close(cli_json *json, char bracket);                 /* '}' or ']'
 void cli_json_null(cli_json *json, const char *key);
 void cli_json_bool(cli_json *json, const char *key, bool value);
 void cli_json_count(cli_json *json, const char *key, uint64_t value);
-void cli_json_int(cli_json *json, const char *key, int value);
+void cli_json_int(cli_json *json, const char *key, int64_t value);
 
 /* Six decimals; NaN and infinities, which JSON lacks, become null. */
 void cli_json_number(cli_json *json, const char *key, double value);

@@ -18,7 +18,7 @@
  *   round 1      3               1                2         each round begins one lane further
  */
 
-char **cli_rounds_environment(const cli_plan *plan, const cli_allocator *allocator)
+char **cli_rounds_environment(const cli_rounds_plan *plan, const cli_allocator *allocator)
 {
     char **environment = cli_environment_with(NULL, "LD_PRELOAD",
                                               cli_allocator_preload(plan->allocators, allocator));
@@ -33,7 +33,7 @@ char **cli_rounds_environment(const cli_plan *plan, const cli_allocator *allocat
 
 /* What a run needs beside its lane. */
 typedef struct run_stage {
-    const cli_plan *plan;
+    const cli_rounds_plan *plan;
     char **environments[CLI_ALLOCATORS_MAX];
     cli_input input;
     cli_reference reference;
@@ -108,7 +108,7 @@ static bool ends_rounds(const cli_outcome *outcome)
 
 static void show_progress(const cli_rounds *rounds, size_t done, size_t lane, bool is_measured)
 {
-    const cli_plan *plan = rounds->plan;
+    const cli_rounds_plan *plan = rounds->plan;
     const size_t total = (plan->runs + plan->warmup) * rounds->lane_count;
     cli_progress("run %zu of %zu: %s on %s%s", done + 1, total, plan->program->argv[0],
                  rounds->lanes[lane].allocator->name, is_measured ? "" : " (warm-up)");
@@ -116,7 +116,7 @@ static void show_progress(const cli_rounds *rounds, size_t done, size_t lane, bo
 
 static void run_rounds(cli_rounds *rounds, run_stage *stage)
 {
-    const cli_plan *plan = rounds->plan;
+    const cli_rounds_plan *plan = rounds->plan;
     const size_t total = (plan->runs + plan->warmup) * rounds->lane_count;
     for (size_t done = 0; done < total; done++) {
         const size_t round = done / rounds->lane_count;
@@ -137,7 +137,7 @@ static void run_rounds(cli_rounds *rounds, run_stage *stage)
     }
 }
 
-void cli_rounds_run(cli_rounds *rounds, const cli_plan *plan, int signals)
+void cli_rounds_run(cli_rounds *rounds, const cli_rounds_plan *plan, int signals)
 {
     run_stage stage = {.plan = plan, .signals = signals};
     *rounds = (cli_rounds){.plan = plan, .lane_count = plan->allocators->count};

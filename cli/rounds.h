@@ -21,14 +21,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef struct cli_plan {
+typedef struct cli_rounds_plan {
     const cli_program *program;
     const cli_allocators *allocators;
     size_t runs;   /* measured rounds, at least 1 */
     size_t warmup; /* rounds before them that are not measured */
     bool with_stats;
     int shown_output; /* descriptor for the program's standard output */
-} cli_plan;
+} cli_rounds_plan;
 
 /* The runs on one allocator. */
 typedef struct cli_lane {
@@ -42,7 +42,7 @@ typedef struct cli_lane {
 } cli_lane;
 
 typedef struct cli_rounds {
-    const cli_plan *plan;
+    const cli_rounds_plan *plan;
     bool is_compared; /* outputs were looked at: the program ran more than once */
     size_t lane_count;
     cli_lane lanes[CLI_ALLOCATORS_MAX];
@@ -51,10 +51,10 @@ typedef struct cli_rounds {
 } cli_rounds;
 
 /* Runs the plan. Needs cli_signals_catch()'s descriptor. */
-void cli_rounds_run(cli_rounds *rounds, const cli_plan *plan, int signals);
+void cli_rounds_run(cli_rounds *rounds, const cli_rounds_plan *plan, int signals);
 
 /* The environment of a run on `allocator`. */
-char **cli_rounds_environment(const cli_plan *plan, const cli_allocator *allocator);
+char **cli_rounds_environment(const cli_rounds_plan *plan, const cli_allocator *allocator);
 
 /* A figure of an outcome, and its sample over the runs of a lane that has any. */
 typedef double cli_figure(const cli_outcome *outcome);

@@ -100,7 +100,7 @@ static void write_lane(cli_json *json, const cli_rounds *rounds, const cli_lane 
 
 void cli_rounds_write_json(const cli_rounds *rounds, FILE *file)
 {
-    const cli_plan *plan = rounds->plan;
+    const cli_rounds_plan *plan = rounds->plan;
     cli_json json = {.file = file};
     cli_json_open(&json, NULL, '{');
     cli_json_text(&json, "format", "tarn-run");

@@ -220,7 +220,7 @@ static void add_lane(cli_table *table, const cli_rounds *rounds, const cli_lane 
 
 static void print_legend(const cli_rounds *rounds)
 {
-    const cli_plan *plan = rounds->plan;
+    const cli_rounds_plan *plan = rounds->plan;
     const bool has_base = cli_rounds_base(rounds) != NULL;
     const bool has_contest = rounds->lane_count > 1;
     const char *times = cli_has_utf8() ? "×" : "x";

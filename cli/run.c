@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "allocator.h"
 #include "cli.h"
+#include "options.h"
 #include "program.h"
 #include "rounds.h"
 #include "signals.h"
@@ -22,19 +23,21 @@ typedef struct run_options {
     bool with_stats;
     bool is_comparing;
     const char *listed; /* the allocators to compare with; NULL: those that are installed */
-    size_t runs;
-    size_t warmup;
+    uint64_t runs;
+    uint64_t warmup;
     bool with_json;
     const char *json_path; /* NULL: standard output */
     bool is_quiet;
     char **program;
 } run_options;
 
+enum { STATS = CLI_OPTION_LONG, COMPARE, RUNS, WARMUP, JSON };
+
 static const struct option long_options[] = {
-    {"stats", no_argument, NULL, 's'},      {"compare", optional_argument, NULL, 'c'},
-    {"runs", required_argument, NULL, 'r'}, {"warmup", required_argument, NULL, 'w'},
-    {"json", optional_argument, NULL, 'j'}, {"quiet", no_argument, NULL, 'q'},
-    {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
+    {"stats", no_argument, NULL, STATS},     {"compare", optional_argument, NULL, COMPARE},
+    {"runs", required_argument, NULL, RUNS}, {"warmup", required_argument, NULL, WARMUP},
+    {"json", optional_argument, NULL, JSON}, {"quiet", no_argument, NULL, 'q'},
+    {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
 };
 
 static void print_help(void)
@@ -63,40 +66,6 @@ static void print_help(void)
 /* -------------------------------------------------------------------------------------------------
  * The command line.
  */
-static bool parse_count(const char *name, const char *text, size_t least, size_t *count)
-{
-    char *end;
-    errno = 0;
-    const long value = strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || value < (long)least || value > RUNS_MAX) {
-        cli_usage_error("--%s takes a number from %zu to %d, not '%s'", name, least, RUNS_MAX,
-                        text);
-        return false;
-    }
-    *count = (size_t)value;
-    return true;
-}
-
-static void report_bad_option(const char *word, int option)
-{
-    const char *names[sizeof long_options / sizeof long_options[0]] = {NULL};
-    for (size_t i = 0; long_options[i].name != NULL; i++) {
-        names[i] = cli_format("--%s", long_options[i].name);
-    }
-    if (strncmp(word, "--", 2) != 0) {
-        cli_unknown("option", cli_format("-%c", option), names);
-        return;
-    }
-    const char *name = cli_copy_n(word, strcspn(word, "="));
-    for (size_t i = 0; names[i] != NULL; i++) {
-        if (strcmp(names[i], name) == 0) {
-            cli_usage_error("%s takes no value", name);
-            return;
-        }
-    }
-    cli_unknown("option", name, names);
-}
-
 /* `--compare LIB.so -- PROGRAM`: the value of an option that may go without one has to be joined to
  * it, and so the library would be taken for the program. */
 static bool has_loose_value(int argc, char **argv, int first)
@@ -117,29 +86,26 @@ static bool has_loose_value(int argc, char **argv, int first)
 static bool take_option(run_options *options, int option, const char *word)
 {
     switch (option) {
-    case 's':
+    case STATS:
         options->with_stats = true;
         return true;
-    case 'c':
+    case COMPARE:
         options->is_comparing = true;
         options->listed = optarg;
         return true;
-    case 'r':
-        return parse_count("runs", optarg, 1, &options->runs);
-    case 'w':
-        return parse_count("warmup", optarg, 0, &options->warmup);
-    case 'j':
+    case RUNS:
+        return cli_option_count("runs", optarg, 1, RUNS_MAX, &options->runs);
+    case WARMUP:
+        return cli_option_count("warmup", optarg, 0, RUNS_MAX, &options->warmup);
+    case JSON:
         options->with_json = true;
         options->json_path = optarg != NULL && strcmp(optarg, "-") != 0 ? optarg : NULL;
         return true;
     case 'q':
         options->is_quiet = true;
         return true;
-    case ':':
-        cli_usage_error("%s takes a value", word);
-        return false;
     default:
-        report_bad_option(word, optopt);
+        cli_option_report(long_options, option, word);
         return false;
     }
 }
@@ -233,7 +199,7 @@ static FILE *open_json(const char *path)
 
 /* Nothing to measure and nothing to say afterwards: then nothing need stand between the program and
  * its caller. */
-static int become_program(const cli_plan *plan)
+static int become_program(const cli_rounds_plan *plan)
 {
     cli_program_exec(plan->program, cli_rounds_environment(plan, &plan->allocators->items[0]));
     return cli_program_exec_failed(plan->program, errno);
@@ -316,7 +282,7 @@ int cli_run(int argc, char **argv)
     if (options.with_json && json == NULL) {
         return CLI_EXIT_TARN;
     }
-    const cli_plan plan = {
+    const cli_rounds_plan plan = {
         .program = &program,
         .allocators = &allocators,
         .runs = options.runs,
