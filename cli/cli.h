@@ -6,7 +6,7 @@
  * What every subcommand of `tarn` shares: its entry, exit statuses, messages, and memory.
  *
  * A subcommand is one file with one function of the type cli_main and one line in the table of
- * main.c. The command has one thread.
+ * main.c. The command has one thread; the planner may start others, which call nothing of this.
  */
 
 #include <stdbool.h>
@@ -16,6 +16,7 @@
 typedef int cli_main(int argc, char **argv);
 
 cli_main cli_run;   /* run.c */
+cli_main cli_plan;  /* plan.c */
 cli_main cli_probe; /* probe.c; hidden */
 
 /* Exit statuses. A subcommand that runs a program returns that program's own and keeps to the rule
