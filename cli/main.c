@@ -34,7 +34,7 @@ static const command *find_command(const char *name)
 
 static int print_help(void)
 {
-    puts("tarn - see how a program uses memory, and run it on a better malloc\n"
+    puts("tarn - see how a program uses memory, run it on a better malloc, and plan memory\n"
          "\n"
          "Usage: tarn COMMAND [OPTION]...\n"
          "\n"

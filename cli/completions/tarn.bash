@@ -14,17 +14,47 @@ _tarn_compare() {
     compopt -o nospace
 }
 
+_tarn_plan() {
+    case $prev in
+    --capacity | --deadline | --steps | --threads | --seed | --name) return ;;
+    --svg | --output | -o)
+        _filedir
+        return
+        ;;
+    --emit)
+        mapfile -t COMPREPLY < <(compgen -W 'csv json c' -- "$cur")
+        return
+        ;;
+    esac
+    case $cur in
+    --emit=*)
+        mapfile -t COMPREPLY < <(compgen -W 'csv json c' -- "${cur#--emit=}")
+        # readline takes what follows the "=" for a word of its own.
+        [[ $COMP_WORDBREAKS == *=* ]] || COMPREPLY=("${COMPREPLY[@]/#/--emit=}")
+        ;;
+    -*)
+        mapfile -t COMPREPLY < <(compgen -W '--minimize --capacity --deadline --steps --threads --seed --check --output --emit= --name --svg --quiet --help' -- "$cur")
+        [[ ${COMPREPLY[*]} == *= ]] && compopt -o nospace
+        ;;
+    *) _filedir ;;
+    esac
+}
+
 _tarn() {
     local cur prev words cword
     _init_completion -n = || return
 
     if [[ $cword -eq 1 ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run help --help --version' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run plan help --help --version' -- "$cur")
         return
     fi
     case ${words[1]} in
     help)
-        mapfile -t COMPREPLY < <(compgen -W 'run' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run plan' -- "$cur")
+        return
+        ;;
+    plan)
+        _tarn_plan
         return
         ;;
     run) ;;

@@ -10,6 +10,7 @@ import select
 import signal
 import struct
 import sys
+import tempfile
 import termios
 import time
 
@@ -100,6 +101,31 @@ def test_a_progress_line_never_wraps():
     for line in re.findall(r"\r\x1b\[K([^\r\n\x1b]*)", terminal.text()):
         if line.startswith("run "):
             expect(len(line) < 20, f"'{line}' is too long", terminal)
+
+
+def write_buffers(path):
+    """Buffers whose bound, which knows nothing of odd alignments, no plan reaches."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("id,lower,upper,size,alignment\n")
+        for i in range(300):
+            lower = i * 7919 % 1000
+            file.write(f"{i},{lower},{lower + 1 + i * 104729 % 300},{1 + i * 1299709 % 5000},{(97, 1024, 1500)[i % 3]}\n")
+
+
+def test_a_plan_tells_the_best_height_and_bound_on_a_terminal():
+    with tempfile.TemporaryDirectory() as directory:
+        source = os.path.join(directory, "in.csv")
+        result = os.path.join(directory, "out.csv")
+        write_buffers(source)
+        terminal = Terminal([TARN, "plan", source, "-o", result, "--deadline", "none"], columns=400)
+        terminal.read(b"best ")
+        terminal.read(b", bound ")
+        terminal.type(b"\x03")
+        expect(terminal.end() == 0, "it failed", terminal)
+        expect(not any("best " in seen and "bound" in seen for seen in shown(terminal)), "left standing", terminal)
+        expect("interrupted: this is the best plan so far" in terminal.text(), "no word of it", terminal)
+        with open(result, encoding="utf-8") as file:
+            expect(len(file.readlines()) == 301, "no whole plan", terminal)
 
 
 def test_there_is_no_progress_line_for_a_single_run():
