@@ -94,7 +94,7 @@ static int read_field(csv_reader *csv)
     } else {
         at = read_plain(at, &field, &field_end);
     }
-    const int ending = *at;
+    const int ending = (unsigned char)*at;
     if (field_end != NULL) {
         *field_end = '\0';
     }
@@ -207,8 +207,9 @@ static bool take_field(cli_buffers *buffers, cli_row *row, size_t i, char *field
 
 bool cli_buffers_read_csv(cli_buffers *buffers, char *text, size_t size, cli_fault *fault)
 {
-    csv_reader csv = {.next = text, .end = text + size, .line = 1, .fault = fault};
+    csv_reader csv = {.end = text + size, .line = 1, .fault = fault};
     bool is_sound;
+    csv.next = text;
     if (!read_header(buffers, &csv)) {
         return false;
     }

@@ -259,7 +259,7 @@ typedef bool take_key(void *context, json_reader *json, char *key);
 
 static bool read_object(json_reader *json, const char *what, take_key *take_value, void *context)
 {
-    char *key;
+    char *key = NULL;
     if (!take(json, '{')) {
         return fail(json, what);
     }
@@ -439,8 +439,9 @@ static bool take_document_key(void *context, json_reader *json, char *key)
 
 bool cli_buffers_read_json(cli_buffers *buffers, char *text, size_t size, cli_fault *fault)
 {
-    json_reader json = {.next = text, .line = 1, .fault = fault};
-    (void)size;
+    json_reader json = {.line = 1, .fault = fault};
+    (void)size; /* the zero at its end is enough */
+    json.next = text;
     if (peek(&json) == '[') {
         if (!read_list(&json, buffers)) {
             return false;

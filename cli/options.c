@@ -66,10 +66,11 @@ bool cli_option_count(const char *name, const char *text, uint64_t least, uint64
 bool cli_option_bytes(const char *name, const char *text, int64_t *bytes)
 {
     static const char *const suffixes[] = {"", "K", "M", "G", "", "KiB", "MiB", "GiB"};
-    char *end;
+    char *end = NULL;
     errno = 0;
     const long long value = text[0] >= '0' && text[0] <= '9' ? strtoll(text, &end, 10) : 0;
-    for (size_t i = 0; errno == 0 && value > 0 && i < sizeof suffixes / sizeof suffixes[0]; i++) {
+    for (size_t i = 0;
+         end != NULL && errno == 0 && value > 0 && i < sizeof suffixes / sizeof suffixes[0]; i++) {
         const unsigned shift = (unsigned)(i % 4 * 10);
         if (strcmp(end, suffixes[i]) == 0 && value <= INT64_MAX >> shift) {
             *bytes = (int64_t)((uint64_t)value << shift);
@@ -86,10 +87,10 @@ bool cli_option_time(const char *name, const char *text, uint64_t *milliseconds)
     static const scale units[] = {{"s", 1e3},    {"", 1e3},   {"ms", 1},
                                   {"min", 60e3}, {"m", 60e3}, {"h", 3600e3}};
     static const double most = 366 * 24 * 3600e3;
-    char *end;
+    char *end = NULL;
     const bool is_number = text[0] >= '0' && text[0] <= '9' && text[1] != 'x' && text[1] != 'X';
     const double value = is_number ? strtod(text, &end) : 0;
-    for (size_t i = 0; value > 0 && i < sizeof units / sizeof units[0]; i++) {
+    for (size_t i = 0; end != NULL && value > 0 && i < sizeof units / sizeof units[0]; i++) {
         if (strcmp(end, units[i].name) == 0 && value * units[i].size <= most) {
             const double rounded = value * units[i].size + 0.5;
             *milliseconds = rounded < 1 ? 1 : (uint64_t)rounded;

@@ -44,7 +44,8 @@ const char *cli_printable(const char *text, char shown[CLI_PRINTABLE_SIZE])
     size_t used = 0;
     while (*text != '\0') {
         const size_t size = cli_utf8_size(text);
-        if (used + size + sizeof dots > CLI_PRINTABLE_SIZE) {
+        /* What is no character becomes one byte. */
+        if (used + (size > 0 ? size : 1) + sizeof dots > CLI_PRINTABLE_SIZE) {
             memcpy(shown + used, dots, sizeof dots);
             return shown;
         }

@@ -177,10 +177,15 @@ static void what_is_shown_is_printable_and_short(void **state)
     char text[200];
     assert_string_equal(cli_printable("a\x1b[2J\xff\xc3\xa9\n", shown), "a?[2J?\xc3\xa9?");
     for (size_t size = 0; size < sizeof text; size++) {
-        memset(text, 'x', size);
-        text[size] = '\0';
-        cli_printable(text, shown);
-        assert_true(strlen(shown) == size || strcmp(shown + strlen(shown) - 3, "...") == 0);
+        for (size_t i = 0; i < 2; i++) {
+            char guarded[CLI_PRINTABLE_SIZE + 1] = {[CLI_PRINTABLE_SIZE] = 'g'};
+            memset(text, i == 0 ? 'x' : '\xff', size);
+            text[size] = '\0';
+            cli_printable(text, guarded);
+            const size_t length = strlen(guarded);
+            assert_true(length == size || strcmp(guarded + length - 3, "...") == 0);
+            assert_int_equal(guarded[CLI_PRINTABLE_SIZE], 'g');
+        }
     }
 }
 
