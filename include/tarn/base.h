@@ -37,7 +37,8 @@ typedef enum tarn_status {
     TARN_BAD_ARGUMENT, /* any other argument that the call's contract excludes */
     TARN_UNSUPPORTED,  /* this heap, or this machine, cannot do that */
     TARN_BAD_DATA,     /* what was to be read is damaged, or is of another kind or version */
-    TARN_IO_FAILED     /* the system could not read or write */
+    TARN_IO_FAILED,    /* the system could not read or write */
+    TARN_BUSY          /* what would have to go is in use */
 } tarn_status;
 
 /* The status in a short English phrase, in static storage; never NULL. */

@@ -22,6 +22,8 @@ const char *tarn_status_text(tarn_status status)
         return "the data is damaged or of another kind";
     case TARN_IO_FAILED:
         return "the system could not read or write";
+    case TARN_BUSY:
+        return "what would have to go is in use";
     }
     return "not a status of Tarn";
 }

@@ -329,6 +329,46 @@ int os_file_write(int descriptor, const void *bytes, size_t size)
     return error;
 }
 
+int os_file_read_at(int descriptor, void *bytes, size_t size, uint64_t offset, size_t *got)
+{
+    const int saved = errno;
+    int error = 0;
+    *got = 0;
+    while (*got < size && error == 0) {
+        const ssize_t count =
+            pread(descriptor, (char *)bytes + *got, size - *got, (off_t)(offset + *got));
+        if (count == 0) {
+            break;
+        }
+        if (count > 0) {
+            *got += (size_t)count;
+        } else if (errno != EINTR) {
+            error = errno;
+        }
+    }
+    errno = saved;
+    return error;
+}
+
+int os_file_write_at(int descriptor, const void *bytes, size_t size, uint64_t offset)
+{
+    const int saved = errno;
+    int error = 0;
+    for (size_t done = 0; done < size && error == 0;) {
+        const ssize_t count =
+            pwrite(descriptor, (const char *)bytes + done, size - done, (off_t)(offset + done));
+        if (count > 0) {
+            done += (size_t)count;
+        } else if (count == 0) {
+            error = EIO;
+        } else if (errno != EINTR) {
+            error = errno;
+        }
+    }
+    errno = saved;
+    return error;
+}
+
 int os_file_sync(int descriptor)
 {
     const int saved = errno;

@@ -132,6 +132,10 @@ int os_file_create(const char *path, int *descriptor);
 int os_file_read(int descriptor, void *bytes, size_t size, size_t *got);
 int os_file_write(int descriptor, const void *bytes, size_t size);
 
+/* The same at `offset`, at most INT64_MAX - size, wherever the descriptor stands; it stays there. */
+int os_file_read_at(int descriptor, void *bytes, size_t size, uint64_t offset, size_t *got);
+int os_file_write_at(int descriptor, const void *bytes, size_t size, uint64_t offset);
+
 /* What was written is on the medium. */
 int os_file_sync(int descriptor);
 int os_file_close(int descriptor);
