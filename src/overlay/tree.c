@@ -176,9 +176,8 @@ static tarn_status take_area(tarn_overlay_tree *tree, tarn_memory given, size_t 
 {
     const size_t alignment = tree->books.needs.alignment;
     if (size == 0) {
-        /* Whatever address it has: it is aligned, and no byte of it is touched. */
-        static _Alignas(max_align_t) unsigned char nothing[1];
-        *area = nothing;
+        /* Any aligned address will do, since there is no byte to be touched. */
+        *area = (unsigned char *)alignment;
         return TARN_OK;
     }
     if (given.start == NULL) {

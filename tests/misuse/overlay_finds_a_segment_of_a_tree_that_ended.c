@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: not a segment of this tree \(levels, block 0x[0-9a-f]+\) */
+#include "tarn/overlay_tree.h"
+
+int main(void)
+{
+    tarn_overlay_tree tree;
+    tarn_overlay_segment left;
+    tarn_overlay_segment right;
+    tarn_overlay_tree_init(&tree, &(tarn_overlay_tree_options){.name = "levels"});
+    tarn_overlay_tree_add(&tree, &(tarn_overlay_segment_options){.size = 100}, &left);
+    tarn_overlay_tree_add(&tree, &(tarn_overlay_segment_options){.size = 200}, &right);
+    tarn_overlay_tree_seal(&tree);
+    tarn_overlay_tree_deinit(&tree);
+    tarn_overlay_tree_init(&tree, &(tarn_overlay_tree_options){.name = "levels"});
+    tarn_overlay_enter(&tree, tarn_overlay_tree_root(&tree) - ((uint64_t)1 << 32));
+    return 0;
+}
