@@ -47,7 +47,7 @@ typedef struct twin {
     int file;
     unsigned fail_in;  /* calls of callbacks until they fail; 0: they do not */
     unsigned fail_for; /* how many calls in a row */
-    bool has_failed;   /* in this step */
+    unsigned failed;   /* calls of callbacks that failed in this step */
     uint64_t enters;
     uint64_t hits;
     uint64_t failures;
@@ -94,7 +94,7 @@ static bool fails_now(twin *model)
     if (model->fail_for == 0) {
         model->fail_in = 0;
     }
-    model->has_failed = true;
+    model->failed++;
     return true;
 }
 
@@ -267,13 +267,14 @@ static bool is_resident_now(const twin *model, int index)
     return tarn_overlay_address(&model->tree, model->parts[index].name) != NULL;
 }
 
-/* In place, after a failure: what was excluded is back as it is stored, or gone with all below it. */
+/* In place, after a failure: what was excluded is back as it is stored; or gone with all below it, if that failed, too. */
 static void settle_failure_in_place(twin *model, int wanted)
 {
     for (int i = 0; i < model->count; i++) {
         part *it = &model->parts[i];
         if (it->is_resident && excludes(model, i, wanted)) {
             it->is_resident = is_resident_now(model, i);
+            HOLDS(model, it->is_resident || model->failed > 1);
             if (it->is_resident) {
                 /* It was read again, unless the failure was a write-back, before anything went. */
                 if (!tarn_overlay_tree_failure(&model->tree).is_write) {
@@ -288,7 +289,7 @@ static void settle_failure_in_place(twin *model, int wanted)
 static void settle(twin *model, int wanted, tarn_status status)
 {
     const bool is_out = !model->parts[wanted].is_resident && is_pinned_out(model, wanted);
-    const tarn_status right = is_out ? TARN_BUSY : model->has_failed ? TARN_IO_FAILED : TARN_OK;
+    const tarn_status right = is_out ? TARN_BUSY : model->failed > 0 ? TARN_IO_FAILED : TARN_OK;
     HOLDS(model, status == right);
     settle_writes(model);
     model->failures += status != TARN_OK;
@@ -392,7 +393,7 @@ static void do_evict(twin *model, int index)
     }
     is_held = is_held && model->parts[index].is_resident;
     const tarn_status status = tarn_overlay_evict(&model->tree, model->parts[index].name);
-    HOLDS(model, status == (is_held ? TARN_BUSY : model->has_failed ? TARN_IO_FAILED : TARN_OK));
+    HOLDS(model, status == (is_held ? TARN_BUSY : model->failed > 0 ? TARN_IO_FAILED : TARN_OK));
     settle_writes(model);
     model->failures += status != TARN_OK;
     for (int i = 0; i < model->count && status == TARN_OK; i++) {
@@ -406,7 +407,7 @@ static void do_evict(twin *model, int index)
 static void do_flush(twin *model)
 {
     const tarn_status status = tarn_overlay_flush(&model->tree);
-    HOLDS(model, status == (model->has_failed ? TARN_IO_FAILED : TARN_OK));
+    HOLDS(model, status == (model->failed > 0 ? TARN_IO_FAILED : TARN_OK));
     settle_writes(model);
     model->failures += status != TARN_OK;
     for (int i = 0; i < model->count && status == TARN_OK; i++) {
@@ -432,7 +433,7 @@ static void step(twin *model)
 {
     const int index = (int)draw(model, (uint64_t)model->count);
     const uint64_t kind = draw(model, 100);
-    model->has_failed = false;
+    model->failed = 0;
     if (model->fail_in == 0 && draw(model, 6) == 0) {
         model->fail_in = 1 + (unsigned)draw(model, 6);
         model->fail_for = 1 + (unsigned)draw(model, 3);
