@@ -52,7 +52,7 @@ static _Alignas(64) unsigned char side_by_side[160 * 1024];
 static size_t count_of(int tensor)
 {
     const shape *it = &shapes[tensor];
-    return (size_t)(it->channels * it->side * it->side);
+    return (size_t)it->channels * (size_t)it->side * (size_t)it->side;
 }
 
 /* A weight that is the same each time, from -4 to 4. */
@@ -79,7 +79,7 @@ static void convolve(int which, const shape *in, const int *from, const shape *o
                 const int row = at / out->side + tap % 9 / 3 - 1;
                 const int column = at % out->side + tap % 3 - 1;
                 sum += weight(which, channel * 1000 + tap) *
-                       pixel(from + tap / 9 * area, in->side, row, column);
+                       pixel(from + (ptrdiff_t)(tap / 9) * area, in->side, row, column);
             }
             to[channel * area + at] = sum > 0 ? sum / 16 : 0;
         }
@@ -90,7 +90,7 @@ static void convolve(int which, const shape *in, const int *from, const shape *o
 static void shrink(const shape *in, const int *from, const shape *out, int *to)
 {
     for (int channel = 0; channel < out->channels; channel++) {
-        const int *picture = from + channel * in->side * in->side;
+        const int *picture = from + (ptrdiff_t)channel * in->side * in->side;
         for (int at = 0; at < out->side * out->side; at++) {
             int most = 0;
             for (int corner = 0; corner < 4; corner++) {

@@ -26,7 +26,7 @@ enum {
     ADD,       /* two numbers */
     SUBTRACT,  /* two numbers */
     MULTIPLY,  /* two numbers */
-    REMAINDER, /* of two numbers */
+    REMAINDER, /* of two numbers; 0 if the second is */
     LOOK_UP,   /* a number in the table */
     COUNT,     /* adds one to an entry of the table */
     CALL,      /* the routine that follows */
@@ -122,7 +122,7 @@ static unsigned run(int which, unsigned argument)
             break;
         case REMAINDER:
             top--;
-            top[-1] %= top[0];
+            top[-1] = top[0] != 0 ? top[-1] % top[0] : 0;
             break;
         case LOOK_UP:
             top[-1] = it->table[top[-1]];

@@ -170,7 +170,8 @@ tarn_status tarn_overlay_tree_init(tarn_overlay_tree *tree,
     return status;
 }
 
-/* Memory for an area: the caller's where there is some, else upstream's, which is in `block` then. */
+/* Memory for an area: the caller's where there is some, else upstream's, which is in `block`
+ * then. */
 static tarn_status take_area(tarn_overlay_tree *tree, tarn_memory given, size_t size,
                              unsigned char **area, void **block)
 {
@@ -251,8 +252,8 @@ void tarn_overlay_tree_deinit(tarn_overlay_tree *tree)
     tree->count = 0;
 }
 
-/* The most that a path has to read while another one is still where it belongs: what the second largest branch of a
- * parent takes, since of two branches the smaller one is the overlap. */
+/* The most that a path has to read while another one is still where it belongs: what the second
+ * largest branch of a parent takes, since of two branches the smaller one is the overlap. */
 static size_t measure_spare(tarn_overlay_tree *tree)
 {
     size_t most = 0;
@@ -271,7 +272,8 @@ static size_t measure_spare(tarn_overlay_tree *tree)
             break;
         }
         overlay_segment *parent = overlay_at(tree, segment->parent);
-        /* A parent that has no branch yet reaches to its own end, and so is as good as a branch of no size. */
+        /* A parent that has no branch yet reaches to its own end, and so is as good as a branch of
+         * no size. */
         if (segment->highest > parent->highest) {
             parent->second = parent->highest;
             parent->highest = segment->highest;

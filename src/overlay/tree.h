@@ -7,8 +7,8 @@
 #include "base/check.h"
 
 /*
- * What the files of the overlay tree share. Segments are indices into the table, the root is 0, and a parent's index
- * is below those of its children.
+ * What the files of the overlay tree share. Segments are indices into the table, the root is 0, and
+ * a parent's index is below those of its children.
  */
 
 #define OVERLAY_ROOT 0
@@ -63,8 +63,8 @@ tarn_status overlay_reside(tarn_overlay_tree *tree, uint32_t index);
 /* Makes the root resident, of which nothing else is. */
 tarn_status overlay_load_root(tarn_overlay_tree *tree);
 
-/* Writes back what is dirty, from the deepest resident segment up to the child of `top`, or to `top` itself if that is the root
- * and `with_root`. */
+/* Writes back what is dirty, from the deepest resident segment up to the child of `top`, or to
+ * `top` itself if that is the root and `with_root`. */
 tarn_status overlay_write_back(tarn_overlay_tree *tree, uint32_t top, bool with_root);
 
 /* Ends the residence of all below `top`; nothing of it is dirty or pinned. */

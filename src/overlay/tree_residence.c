@@ -19,8 +19,8 @@
  *        place what belongs behind it;
  *     3. nothing can fail any more: the old path goes, and what is in the spare area is copied to its place.
  *
- * Distances in the spare area are those in the area, up to a multiple of all alignments, so that what is aligned in
- * one is aligned in the other.
+ * Distances in the spare area are those in the area, up to a multiple of all alignments, so that
+ * what is aligned in one is aligned in the other.
  *
  * Invariant: is_resident is set for `deepest` and its ancestors, and for nothing else.
  */
@@ -286,8 +286,8 @@ static void arrive_path(tarn_overlay_tree *tree, const path *way)
     }
 }
 
-/* In place: brings back what was displaced for nothing, as far as it can be read. The failure that is told of is the
- * first one. */
+/* In place: brings back what was displaced for nothing, as far as it can be read. The failure that
+ * is told of is the first one. */
 static void bring_back(tarn_overlay_tree *tree, uint32_t last)
 {
     if (overlay_at(tree, last)->is_resident) {

@@ -14,9 +14,10 @@
 #include <cmocka.h>
 
 /*
- * Random trees and random calls against a naive twin, which knows of each segment what is stored, what should be in
- * memory if it is resident, and whom it excludes: everything that is neither above nor below it. Reads and writes fail
- * at random. The area and the spare area are of a heap that finds overruns.
+ * Random trees and random calls against a naive twin, which knows of each segment what is stored,
+ * what should be in memory if it is resident, and whom it excludes: everything that is neither
+ * above nor below it. Reads and writes fail at random. The area and the spare area are of a heap
+ * that finds overruns.
  */
 
 enum { SEGMENTS_MOST = 40, SIZE_MOST = 300, DEPTH_MOST = 60, TREES = 150, STEPS = 400 };
@@ -267,7 +268,8 @@ static bool is_resident_now(const twin *model, int index)
     return tarn_overlay_address(&model->tree, model->parts[index].name) != NULL;
 }
 
-/* In place, after a failure: what was excluded is back as it is stored; or gone with all below it, if that failed, too. */
+/* In place, after a failure: what was excluded is back as it is stored; or gone with all below it,
+ * if that failed, too. */
 static void settle_failure_in_place(twin *model, int wanted)
 {
     for (int i = 0; i < model->count; i++) {
