@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The overlay planner on tiny problems, against brute force, and its verifier on the plans. A buffer is six bytes:
+ * The overlay planner on tiny problems, against brute force, and its verifier on the plans. A
+ * buffer is six bytes:
  *
  *     [ lower ][ length ][ size ][ alignment or fixed offset ][ gap: start and length ][ window ]
  */

@@ -4,9 +4,10 @@
  *
  *     overlays GOAL --capacity BYTES --deadline MS --seed N --threads N (FILE.csv | --random N | --even N | --churn N)
  *
- * GOAL is fits, least or anytime. A file has the columns id, lower, upper and size. --random makes lives of all lengths
- * up to a quarter of the time and sizes over three orders of magnitude, --even spreads both evenly; --churn makes many short lives and some long ones, as in
- * the record of a heap. Prints lines of a name and a value.
+ * GOAL is fits, least or anytime. A file has the columns id, lower, upper and size. --random makes
+ * lives of all lengths up to a quarter of the time and sizes over three orders of magnitude,
+ * --even spreads both evenly; --churn makes many short lives and some long ones, as in the record
+ * of a heap. Prints lines of a name and a value.
  */
 #include "tarn/overlay.h"
 

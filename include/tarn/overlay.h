@@ -12,41 +12,51 @@ extern "C" {
 /*
  * Overlays: things that are never needed at the same time share the same memory.
  *
- * The planner. Buffers come with the time in which each is needed; out come offsets, such that buffers which
- * live at the same time never overlap, in as little memory as possible:
+ * The planner. Buffers come with the time in which each is needed; out come offsets, such that
+ * buffers which live at the same time never overlap, in as little memory as possible:
  *
  *     offset
  *       ^      +-----+     +---+
- *       |      |  b  +-----+ e |        a, b, c, d, e live for some time each;
+ *       |      |  b  +-----+ e |        a, b, c, d and e live for some time each;
  *       |  +---+-----+  d  +---+        b and e share addresses, and so do a and c
  *       |  |    a    +--+--+---+
  *       |  +---------+  |  c   |
  *       +--+---------+--+------+-->  time
  *
- * This is the "dynamic storage allocation" problem of Garey and Johnson (SR2), and NP-hard. The planner starts
- * with greedy plans, betters them by local search, and searches all plans as far as that is within reach; it
- * says what it has proven. docs/overlays.md tells how.
+ * This is "dynamic storage allocation", problem SR2 of Garey and Johnson, and NP-hard. The planner
+ * starts with greedy plans, betters them, and searches all plans as far as that is within reach;
+ * it says what it has proven. docs/overlays.md tells how.
  *
- * Units: times are integers of any unit, negative ones included; a lifetime is half-open. Sizes, offsets and
- * alignments are bytes, or any other unit that all of them share. All are int64_t, so that what a file says
- * can be handed over as it is and a negative size is refused, not taken for a huge one.
+ * Units: times are integers of any unit, negative ones included; a lifetime is half-open. Sizes,
+ * offsets and alignments are bytes, or any other unit that all of them share. All are int64_t, so
+ * that what a file says can be handed over as it is, and a negative size is refused and not taken
+ * for a huge one.
  *
- * Memory: whatever the planner needs comes from the upstream heap and is back there when the call returns,
- * some 100 bytes for each buffer and 8 for each pair of buffers that live at the same time; above a bound on these
- * pairs, or when upstream refuses them, it does without and is slower. Nothing of the caller's is kept.
+ * Memory: what the planner needs comes from the upstream heap and is back there when the call
+ * returns: some 300 bytes for each buffer, and for each thread some 100 for each pair of buffers
+ * that live at the same time. Above a bound on these pairs, and when upstream refuses them, it
+ * does without and finds worse plans. Nothing of the caller's is kept.
  *
- * Threads: the functions share nothing, so any thread may call them at any time, with heaps that it may use.
- * Upstream and `progress` are called by the calling thread alone, also when more threads work on the plan.
+ * Threads: the functions share nothing, so any thread may call them at any time, with heaps that
+ * it may use. Upstream and `progress` are called by the calling thread alone, also when more
+ * threads work on the plan.
  *
- * Source: Moffitt, "MiniMalloc: A Lightweight Memory Allocator for Hardware-Accelerated Machine Learning"
- * (ASPLOS 2023), for the order of search, canonical plans and inference in sections; Burke, Kendall and
- * Whitwell, "A New Placement Heuristic for the Orthogonal Stock-Cutting Problem" (2004), for best fit along a
- * skyline; Joslin and Clements, "Squeaky Wheel Optimization" (1999); Kirkpatrick, Gelatt and Vecchi,
- * "Optimization by Simulated Annealing" (1983).
+ * Source: Moffitt, "MiniMalloc: A Lightweight Memory Allocator for Hardware-Accelerated Machine
+ * Learning" (ASPLOS 2023), for sections, canonical plans and decomposition; Giffler and Thompson,
+ * "Algorithms for Solving Production-Scheduling Problems" (1960), for active schedules; Carlier
+ * and Pinson, "An Algorithm for Solving the Job-Shop Problem" (1989), for what cannot come first;
+ * Boussemart and others, "Boosting Systematic Search by Weighting Constraints" (2004); Burke,
+ * Kendall and Whitwell, "A New Placement Heuristic for the Orthogonal Stock-Cutting Problem"
+ * (2004), for levels; Nagata and Braysy, "A Powerful Route Minimization Heuristic for the Vehicle
+ * Routing Problem with Time Windows" (2009), for ejection.
  */
 
-/* A part of a buffer's lifetime, [lower, upper), in which not all of it is in use: none of it, or with
- * `has_window` only its bytes [window_lower, window_upper), relative to the buffer's offset. */
+/* A part of a buffer's lifetime, [lower, upper), in which not all of it is in use: none of it, or
+ * with `has_window` only its bytes [window_lower, window_upper), relative to the buffer's offset.
+ *
+ * With windows, two buffers may fit into each other such that one lies above the other at a time
+ * and below it at another. The verifier knows such plans; the planner makes none, so it cannot
+ * prove by search that there is no lower plan where buffers might do that: only a bound can. */
 typedef struct tarn_overlay_gap {
     int64_t lower;
     int64_t upper;
@@ -65,20 +75,20 @@ typedef struct tarn_overlay_buffer {
     /* The offset is `offset` and no other, which must be at least 0 and aligned. */
     bool is_fixed;
     int64_t offset;
-    /* Within the lifetime, each of at least one unit, in the order of times, and apart from each other. The
-     * caller's, and only read; NULL with 0. */
+    /* Within the lifetime, each of at least one unit, in the order of times, and apart from each
+     * other. The caller's, and only read; NULL with 0. */
     const tarn_overlay_gap *gaps;
     size_t gap_count;
 } tarn_overlay_buffer;
 
 typedef enum tarn_overlay_goal {
-    /* The least height: goes on until it is proven that no plan is lower, or the call has to stop. With
-     * a capacity, only plans within it count. */
+    /* The least height: goes on until it is proven that no plan is lower, or the call has to stop.
+     * With a capacity, only plans within it count. */
     TARN_OVERLAY_LEAST = 0,
     /* Any plan within the capacity, or the proof that there is none. */
     TARN_OVERLAY_FITS,
-    /* The lowest plan by the deadline (or the limit of steps): all effort goes into better plans, none into
-     * proofs by search. */
+    /* The lowest plan by the deadline (or the limit of steps): all effort goes into better plans,
+     * none into proofs by search. */
     TARN_OVERLAY_ANYTIME
 } tarn_overlay_goal;
 
@@ -95,16 +105,16 @@ typedef struct tarn_overlay_options {
     tarn_overlay_goal goal;
     int64_t capacity;     /* bytes that a plan may use; 0: no limit */
     uint64_t deadline_ms; /* milliseconds that the call may take, about; 0: no limit */
-    /* Steps that the call may take; 0: no limit. A step is a place tried in a search or an offset chosen in
-     * a heuristic. The same input, seed and limit, with one thread and no deadline that strikes, give the same
-     * result on every machine. TARN_OVERLAY_ANYTIME needs a deadline or a limit, others may run for ever
-     * without. */
+    /* Steps that the call may take, about; 0: no limit. A step is a node of a search or an offset
+     * chosen by a heuristic. The same input, seed and limit, with one thread and no deadline that
+     * strikes, give the same result. TARN_OVERLAY_ANYTIME needs a deadline or a limit; the others
+     * may run for ever without. */
     uint64_t step_limit;
     uint64_t seed;       /* of what is decided at random */
     unsigned threads;    /* that work on the plan, the caller's among them; 0: 1; at most 64 */
     tarn_heap *upstream; /* where memory comes from; NULL: tarn_pages_heap() */
-    /* Called with each better plan or bound, and besides some ten times a second. Returns false to make the
-     * planner stop with what it has. NULL: none. */
+    /* Called with each better plan or bound, and besides some ten times a second. Returns false to
+     * make the planner stop with what it has. NULL: none. */
     bool (*progress)(void *context, const tarn_overlay_progress *progress);
     void *context;
 } tarn_overlay_options;
@@ -112,8 +122,8 @@ typedef struct tarn_overlay_options {
 typedef enum tarn_overlay_outcome {
     /* No plan, and no proof that there is none: the call had to stop. */
     TARN_OVERLAY_UNKNOWN = 0,
-    /* A plan, within the capacity if one was given. It may not be the lowest: result.lower_bound says how
-     * far it is from that at most. */
+    /* A plan, within the capacity if one was given. It may not be the lowest: the lower bound says
+     * how far it is from that at most. */
     TARN_OVERLAY_FOUND,
     /* A plan, and the proof that none is lower. */
     TARN_OVERLAY_OPTIMAL,
@@ -152,14 +162,15 @@ typedef struct tarn_overlay_result {
  * `options` (NULL) it looks for the least height, for as long as that takes.
  *
  * Else nothing was done, and `offsets` is as it was:
- * TARN_BAD_ARGUMENT  a buffer or the options break their contract: tarn_overlay_inspect() says how.
- * TARN_TOO_LARGE     there are 2^31 buffers or more, or an end of a buffer that is one of a plan may pass INT64_MAX: the sum of all
- *                    sizes, each rounded up to its alignment, and of the highest end of a fixed one does.
+ * TARN_BAD_ARGUMENT  a buffer breaks its contract (tarn_overlay_inspect() says how), or an option does.
+ * TARN_TOO_LARGE     there are 2^31 buffers or more, or an end could pass INT64_MAX: twice the sum of
+ *                    all sizes and alignments and of the highest fixed end does.
  * TARN_NO_MEMORY     upstream cannot give what is needed at least.
  *
- * Cost: the first plan takes time O(n log n) in the buffers plus the number of pairs that live at the same time;
- * how long it goes on then is up to the options. A deadline is kept within some milliseconds, or what
- * the first plan takes if that is more.
+ * Cost: the first plan takes time O(n log n) in the buffers, and where they are kept in the pairs
+ * that live at the same time; the plans and searches after it take what the options allow. A
+ * deadline is kept within some milliseconds once the pairs are listed, which is not interrupted;
+ * if it strikes before there is a plan, the outcome is TARN_OVERLAY_UNKNOWN.
  */
 TARN_API tarn_status tarn_overlay_plan(const tarn_overlay_buffer *buffers, size_t count,
                                        const tarn_overlay_options *options, int64_t *offsets,
@@ -195,12 +206,14 @@ TARN_API tarn_status tarn_overlay_inspect(const tarn_overlay_buffer *buffers, si
                                           tarn_overlay_fault *fault);
 
 /*
- * Verifies any plan, whoever made it, by a way that has nothing in common with the planner's: each buffer
- * is where it may be, ends within `capacity` (0: no limit), and at no time shares a byte with another one.
+ * Verifies any plan, whoever made it, by a way that has nothing in common with the planner's: each
+ * buffer is where it may be, ends within `capacity` (0: no limit), and at no time shares a byte
+ * with another one.
  *
- * TARN_OK: the plan holds; its height is in `height` (may be NULL). TARN_BAD_DATA: it does not; `fault` (may be
- * NULL) has one fault, the earliest collision when all offsets are where they may be. TARN_BAD_ARGUMENT as
- * tarn_overlay_inspect(). TARN_NO_MEMORY: upstream (NULL: tarn_pages_heap()) refused.
+ * TARN_OK: the plan holds; its height is in `height` (may be NULL). TARN_BAD_DATA: it does not;
+ * `fault` (may be NULL) has one fault, the earliest collision when all offsets are where they may
+ * be. TARN_BAD_ARGUMENT as tarn_overlay_inspect(). TARN_NO_MEMORY: upstream (NULL:
+ * tarn_pages_heap()) refused.
  *
  * Cost: O(n log n) time and O(n) memory in the buffers and their gaps.
  */

@@ -10,8 +10,8 @@
  *     run      +-------+     +----+        floor, and a heap that knows the lowest.
  *     [   0   ][   1   ][ 2 ][ 3  ]
  *
- * Invariant: neighbouring runs of a component have different floors, but for the moment in which one is
- * being changed, and the heap has each run once.
+ * Invariant: neighbouring runs of a component have different floors, but for the moment in which
+ * one is being changed, and the heap has each run once.
  */
 
 /* A run; it has the number of its first section. */
@@ -41,6 +41,7 @@ struct overlay_greedy {
     uint32_t heap_count;
     node *nodes; /* a tree over the items: node 1 has all, and node k has 2k and 2k + 1 */
     uint32_t leaves;
+    uint32_t first_item;   /* of the component */
     uint32_t *item_starts; /* of each section: the first item that begins there or later */
     taken *taken;
     bool *is_placed;
@@ -54,13 +55,13 @@ overlay_greedy *overlay_greedy_create(const overlay_problem *problem, overlay_me
     }
     const size_t sections = problem->section_count;
     greedy->problem = problem;
-    greedy->leaves = 1;
-    while (greedy->leaves < problem->count) {
-        greedy->leaves *= 2;
+    size_t leaves = 1;
+    while (leaves < problem->count) {
+        leaves *= 2;
     }
     greedy->runs = overlay_take(memory, sections + 1, sizeof *greedy->runs);
     greedy->heap = overlay_take(memory, sections + 1, sizeof *greedy->heap);
-    greedy->nodes = overlay_take(memory, 2 * (size_t)greedy->leaves, sizeof *greedy->nodes);
+    greedy->nodes = overlay_take(memory, 2 * leaves, sizeof *greedy->nodes);
     greedy->item_starts = overlay_take(memory, sections + 1, sizeof *greedy->item_starts);
     greedy->taken = overlay_take(memory, problem->count, sizeof *greedy->taken);
     greedy->is_placed = overlay_take(memory, problem->count, sizeof *greedy->is_placed);
@@ -173,14 +174,15 @@ static node join(node a, node b)
 
 static void take_out(overlay_greedy *greedy, uint32_t item)
 {
-    uint32_t at = greedy->leaves + item;
+    uint32_t at = greedy->leaves + (item - greedy->first_item);
     greedy->nodes[at] = (node){UINT32_MAX, UINT32_MAX};
     for (at /= 2; at > 0; at /= 2) {
         greedy->nodes[at] = join(greedy->nodes[2 * at], greedy->nodes[2 * at + 1]);
     }
 }
 
-/* A search for the item of least rank, among those from `first` to `end`, that ends at `limit` or before. */
+/* A search for the item of least rank, among those from `first` to `end`, that ends at `limit` or
+ * before. */
 typedef struct wish {
     uint32_t first;
     uint32_t end;
@@ -218,23 +220,26 @@ static void ask(const overlay_greedy *greedy, wish *query, uint32_t at, uint32_t
  * Levels.
  */
 
-/* Fills the tree and the skyline; fixed items are where they have to be. Returns the items to place. */
+/* Fills the tree and the skyline; fixed items are where they have to be. Returns the items to
+ * place. */
 static uint32_t lay_out(overlay_greedy *greedy, const overlay_component *component,
                         const uint32_t *ranks, int64_t *offsets, int64_t *height)
 {
     const overlay_problem *problem = greedy->problem;
     const uint32_t sections = component->end_section - component->first_section;
+    const uint32_t count = component->end_item - component->first_item;
     uint32_t left = 0;
-    for (uint32_t i = 0; i < problem->count; i++) {
-        const overlay_item *item = &problem->items[i];
-        const bool is_ours = i >= component->first_item && i < component->end_item;
-        const bool is_free = is_ours && item->fixed == OVERLAY_NOWHERE;
-        left += is_free;
-        greedy->nodes[greedy->leaves + i] =
-            is_free ? (node){ranks[i], item->end} : (node){UINT32_MAX, UINT32_MAX};
+    greedy->first_item = component->first_item;
+    greedy->leaves = 1;
+    while (greedy->leaves < count) {
+        greedy->leaves *= 2;
     }
-    for (uint32_t i = problem->count; i < greedy->leaves; i++) {
-        greedy->nodes[greedy->leaves + i] = (node){UINT32_MAX, UINT32_MAX};
+    for (uint32_t k = 0; k < greedy->leaves; k++) {
+        const uint32_t i = component->first_item + k;
+        const bool is_free = k < count && problem->items[i].fixed == OVERLAY_NOWHERE;
+        left += is_free;
+        greedy->nodes[greedy->leaves + k] =
+            is_free ? (node){ranks[i], problem->items[i].end} : (node){UINT32_MAX, UINT32_MAX};
     }
     for (uint32_t at = greedy->leaves - 1; at > 0; at--) {
         greedy->nodes[at] = join(greedy->nodes[2 * at], greedy->nodes[2 * at + 1]);
@@ -283,16 +288,17 @@ int64_t overlay_greedy_levels(overlay_greedy *greedy, const overlay_component *c
         }
         const uint32_t lowest = greedy->heap[0];
         const run here = greedy->runs[lowest];
-        wish query = {.first = greedy->item_starts[lowest],
-                      .end = greedy->item_starts[here.end],
+        wish query = {.first = greedy->item_starts[lowest] - component->first_item,
+                      .end = greedy->item_starts[here.end] - component->first_item,
                       .limit = here.end,
                       .rank = UINT32_MAX};
         ask(greedy, &query, 1, 0, greedy->leaves);
         if (query.rank != UINT32_MAX) {
-            const overlay_item *item = &problem->items[query.item];
+            const uint32_t chosen = component->first_item + query.item;
+            const overlay_item *item = &problem->items[chosen];
             const int64_t offset = overlay_align(here.floor, item->alignment);
-            offsets[query.item] = offset;
-            take_out(greedy, query.item);
+            offsets[chosen] = offset;
+            take_out(greedy, chosen);
             left--;
             height = offset + item->size > height ? offset + item->size : height;
             set_floor(greedy, component, lowest, item->first, item->end, offset + item->size);

@@ -16,9 +16,10 @@ typedef struct overlay_greedy overlay_greedy;
 overlay_greedy *overlay_greedy_create(const overlay_problem *problem, overlay_memory *memory);
 
 /*
- * Levels: takes the lowest stretch of the skyline and puts on it the item with the least rank of those that lie
- * wholly above it; when there is none, the stretch is filled up to the lower of its neighbours. Above fixed items only.
- * Writes the offsets of the component's items and returns their height; INT64_MAX when the control said to stop.
+ * Levels: takes the lowest stretch of the skyline and puts on it the item with the least rank of
+ * those that lie wholly above it; when there is none, the stretch is filled up to the lower of its
+ * neighbours. Above fixed items only. Writes the offsets of the component's items and returns
+ * their height; INT64_MAX when the control said to stop.
  *
  * Cost: O(n log n) in the items and sections, usually.
  */
@@ -26,8 +27,9 @@ int64_t overlay_greedy_levels(overlay_greedy *greedy, const overlay_component *c
                               const uint32_t *ranks, overlay_control *control, int64_t *offsets);
 
 /*
- * First fit: puts one item after the other at the lowest offset that is free for its whole life, the fixed ones
- * first. The problem has neighbours. `order` has the items of the component. The same results.
+ * First fit: puts one item after the other at the lowest offset that is free for its whole life,
+ * the fixed ones first. The problem has neighbours. `order` has the items of the component. The
+ * same results.
  *
  * Cost: O(k log k) for an item with k neighbours.
  */

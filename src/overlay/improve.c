@@ -4,9 +4,10 @@
 #include "overlay/sort.h"
 
 /*
- * Ejection: what does not fit under the target is taken out, and put back one after the other. An item that fits nowhere
- * throws out what is in its way, where that costs least, and becomes dearer itself; so what is hard to place
- * gets its place in the end, and the others find theirs around it.
+ * Ejection: what does not fit under the target is taken out, and put back one after the other. An
+ * item that fits nowhere throws out what is in its way, where that costs least, and becomes dearer
+ * itself; so what is hard to place gets its place in the end, and the others find theirs around
+ * it.
  *
  *      waiting [ v, ... ]           +---+      prices: 1, 1, 3
  *                 |            +----+ 3 |      v throws out one of price 1, not the one of price 3
@@ -15,8 +16,8 @@
  *
  * Invariant: the items that do not wait are a plan without collisions below the target.
  *
- * Source: Nagata and Braeysy, "A powerful route minimization heuristic for the vehicle routing problem with time
- * windows" (2009), for guided ejection.
+ * Source: Nagata and Braeysy, "A powerful route minimization heuristic for the vehicle routing
+ * problem with time windows" (2009), for guided ejection.
  */
 
 /* The price of standing at a place changes there. */

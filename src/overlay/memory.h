@@ -5,9 +5,9 @@
 #include "tarn/heap.h"
 
 /*
- * What the planner takes from upstream, in a list, so that all of it goes back at once however a call ends. Small
- * things share a block: upstream may be the kernel, and a small problem should not cost it a hundred calls.
- * For one thread at a time.
+ * What the planner takes from upstream, in a list, so that all of it goes back at once however a
+ * call ends. Small things share a block: upstream may be the kernel, and a small problem should
+ * not cost it a hundred calls. For one thread at a time.
  */
 
 struct overlay_block;
@@ -23,12 +23,12 @@ typedef struct overlay_memory {
 
 void overlay_memory_init(overlay_memory *memory, tarn_heap *upstream);
 
-/* `count` zeroed things of `size` bytes, at a multiple of 64; NULL when upstream refuses or the product
- * overflows. A count of 0 is served. */
+/* `count` zeroed things of `size` bytes, at a multiple of 64; NULL when upstream refuses or the
+ * product overflows. A count of 0 is served. */
 void *overlay_take(overlay_memory *memory, size_t count, size_t size);
 
-/* Gives a thing back before the others, with the count and size that it was taken with; ignores NULL. A small one
- * goes with the rest. */
+/* Gives a thing back before the others, with the count and size that it was taken with; ignores
+ * NULL. A small one goes with the rest. */
 void overlay_give_back(overlay_memory *memory, void *thing, size_t count, size_t size);
 
 /* Gives everything back. */

@@ -6,7 +6,8 @@
 #include <string.h>
 
 /*
- * The call: checks, prepares, makes the first plan, lets the threads race, and puts the answer together.
+ * The call: checks, prepares, makes the first plan, lets the threads race, and puts the answer
+ * together.
  */
 
 enum { THREADS_MAX = 64 };

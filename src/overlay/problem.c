@@ -92,8 +92,8 @@ static bool sums_fit(const tarn_overlay_buffer *buffers, size_t count)
     return !__builtin_add_overflow(sum, fixed_end, &sum) && !__builtin_add_overflow(sum, sum, &sum);
 }
 
-/* The unit of all sizes, windows, alignments and fixed offsets. An alignment that the rest is a multiple of
- * anyway counts for nothing. */
+/* The unit of all sizes, windows, alignments and fixed offsets. An alignment that the rest is a
+ * multiple of anyway counts for nothing. */
 static int64_t unit_of(const tarn_overlay_buffer *buffers, size_t count)
 {
     int64_t unit = 0;
@@ -109,7 +109,8 @@ static int64_t unit_of(const tarn_overlay_buffer *buffers, size_t count)
             }
         }
     }
-    /* A unit that got smaller may no longer be a multiple of an alignment that it was one of before. */
+    /* A unit that got smaller may no longer be a multiple of an alignment that it was one of
+     * before. */
     for (bool is_stable = false; !is_stable;) {
         is_stable = true;
         for (size_t i = 0; i < count; i++) {
@@ -179,8 +180,9 @@ static void weigh(overlay_problem *problem)
     }
 }
 
-/* The largest load of each item's sections, by a table of the largest of 1, 2, 4, ... sections from each on. That is a
- * table of S log S; with less memory the widest items would take too long. */
+/* The largest load of each item's sections, by a table of the largest of 1, 2, 4, ... sections
+ * from each on. That is a table of S log S; with less memory the widest items would take too long.
+ */
 static void find_peaks(overlay_problem *problem, overlay_memory *memory)
 {
     const uint32_t sections = problem->section_count;
@@ -252,8 +254,8 @@ static void make_components(overlay_problem *problem)
     }
 }
 
-/* What keeps two items apart: the distance d from a to b is not in any of the open intervals (low, high),
- * of which there is one for each pair of pieces with a common section. */
+/* What keeps two items apart: the distance d from a to b is not in any of the open intervals (low,
+ * high), of which there is one for each pair of pieces with a common section. */
 typedef struct apart {
     int64_t low;
     int64_t high;
@@ -273,8 +275,8 @@ static apart keep_apart(const overlay_problem *problem, const overlay_item *a,
         all.high = p->high - q->low;
         return all;
     }
-    /* Each round takes the intervals that meet what is covered so far, until there is none; then what is
-     * left must be beyond a hole. */
+    /* Each round takes the intervals that meet what is covered so far, until there is none; then
+     * what is left must be beyond a hole. */
     int64_t least = INT64_MAX;
     int64_t most = INT64_MIN;
     int64_t covered_low = 0;
@@ -337,7 +339,8 @@ static bool share_a_section(const overlay_problem *problem, uint32_t a, uint32_t
     return problem->is_simple || keep_apart(problem, &problem->items[a], &problem->items[b]).share;
 }
 
-/* Lists the neighbours of each item; the problem goes without when there are too many or upstream refuses. */
+/* Lists the neighbours of each item; the problem goes without when there are too many or upstream
+ * refuses. */
 static void make_near(overlay_problem *problem, bool has_windows, overlay_memory *memory)
 {
     size_t pairs = 0;

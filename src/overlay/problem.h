@@ -14,8 +14,9 @@
  *                             [      c      ]
  *     components |----- 0 ----|----- 1 -----|
  *
- * All sizes and offsets are divided by `unit`, their greatest common divisor. Buffers that are never in use or
- * empty are left out. The others are *items*, sorted by their first section, then by their last.
+ * All sizes and offsets are divided by `unit`, their greatest common divisor. Buffers that are
+ * never in use or empty are left out. The others are *items*, sorted by their first section, then
+ * by their last.
  */
 
 enum { OVERLAY_NOWHERE = -1 };
@@ -66,7 +67,8 @@ typedef struct overlay_problem {
     size_t *starts;
     uint32_t *near;
     size_t pair_count; /* of items that live at the same time; without `near`, at most so many */
-    /* Beside each of `near` how far it is at least from item i when it lies above; NULL: the size of i. */
+    /* Beside each of `near` how far it is at least from item i when it lies above; NULL: the size
+     * of i. */
     int64_t *rises;
 
     int64_t unit;
@@ -75,8 +77,8 @@ typedef struct overlay_problem {
     int64_t bound;         /* no plan is lower */
     bool is_simple;        /* no item has a gap */
     bool is_plain;         /* nor an alignment, nor a fixed offset */
-    bool
-        may_change_places; /* two items may lie one above the other at a time and below at another */
+    /* Two items may lie one above the other at a time and below it at another. */
+    bool may_change_places;
 } overlay_problem;
 
 static inline int64_t overlay_rise(const overlay_problem *problem, uint32_t item, size_t edge)

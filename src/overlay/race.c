@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-/* Where each run of a search decides, and the order of the keys it ranks items by: w their width, a their area,
- * t the highest load of their sections, z their size. The first of these solve most of what can be solved. */
+/* Where each run of a search decides, and the order of the keys it ranks items by: w their width,
+ * a their area, t the highest load of their sections, z their size. The first of these solve most
+ * of what can be solved. */
 typedef struct approach {
     char keys[4];
     overlay_style style;
@@ -167,7 +168,8 @@ static void make_order(overlay_runner *runner, const overlay_component *componen
  * What is known.
  */
 
-/* Whether a plan of that height is good enough for a component, so that more work on it changes nothing. */
+/* Whether a plan of that height is good enough for a component, so that more work on it changes
+ * nothing. */
 static bool is_settled(const overlay_race *race, uint32_t c, int64_t all_bound)
 {
     const overlay_standing *standing = &race->standings[c];
@@ -288,8 +290,8 @@ static uint64_t budget(uint32_t count, uint32_t lap)
     return (uint64_t)nodes;
 }
 
-/* Which strategy has its turn. In large components a node that looks at all sections is dear, and going by levels
- * usually does it. */
+/* Which strategy has its turn. In large components a node that looks at all sections is dear, and
+ * going by levels usually does it. */
 static uint32_t number_of(const overlay_runner *runner, const overlay_component *component,
                           uint32_t round)
 {
@@ -370,7 +372,8 @@ static uint32_t choose(overlay_runner *runner, overlay_standing *standing, int64
     return best;
 }
 
-/* What is to be reached: the bound, and by turns something above it that is made easier with each failure. */
+/* What is to be reached: the bound, and by turns something above it that is made easier with each
+ * failure. */
 static int64_t aim(const overlay_runner *runner, uint32_t c, const overlay_standing *standing,
                    int64_t all_bound, uint32_t round)
 {

@@ -9,8 +9,8 @@
 #include "overlay/search.h"
 
 /*
- * Threads race for better plans and better bounds, each with methods in an order of its own. What is known is kept for
- * each component:
+ * Threads race for better plans and better bounds, each with methods in an order of its own. What
+ * is known is kept for each component:
  *
  *     bound <= height of the best possible plan <= height of the best plan so far
  */

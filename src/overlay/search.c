@@ -4,12 +4,14 @@
 #include <string.h>
 
 /*
- * Depth first, with two branches: an item lies as low as it can (`lowest`), or something else comes below it.
+ * Depth first, with two branches: an item lies as low as it can (`lowest`), or something else
+ * comes below it.
  *
- * Every plan can be lowered until each item lies on another one or on the ground. So when an item is chosen that
- * no other one fits below any more (Giffler and Thompson's active schedules, 1960), then either it lies at
- * `lowest` and its neighbours above it, or it lies on a neighbour that is not placed yet, at the least end of
- * these or higher. The order of decisions is free: the search works where there is least choice.
+ * Every plan can be lowered until each item lies on another one or on the ground. So when an item
+ * is chosen that no other one fits below any more (Giffler and Thompson's active schedules, 1960),
+ * then either it lies at `lowest` and its neighbours above it, or it lies on a neighbour that is
+ * not placed yet, at the least end of these or higher. The order of decisions is free: the search
+ * works where there is least choice.
  *
  *     capacity  +--------------+
  *               |              |        In a section, what is not placed has to be stacked within
@@ -22,13 +24,15 @@
  *   - If only one item is below the limit it is the next one: the others lie at its end or higher.
  *   - If none is, there is no plan.
  *
- * When the items left fall into parts that share no section, the parts are searched one after the other, and one
- * that has no plan ends the branch that split them: what other parts could do about it is nothing.
+ * When the items left fall into parts that share no section, the parts are searched one after the
+ * other, and one that has no plan ends the branch that split them: what other parts could do about
+ * it is nothing.
  *
  *     order   [ part, part, part | pending | ... | placed, the last one first ]
  *
- * Invariant: the ranges of a frame, of its pending parts and of the placed items are disjoint, and a deeper
- * frame only permutes items within its own range. The same holds for the members of a section.
+ * Invariant: the ranges of a frame, of its pending parts and of the placed items are disjoint, and
+ * a deeper frame only permutes items within its own range. The same holds for the members of a
+ * section.
  */
 
 /* A part of the items left that shares no section with the rest. */
@@ -103,7 +107,8 @@ struct overlay_search {
     size_t trail_max;
     bool is_trail_full;
 
-    /* Of each section, as long as it is fresh: items that could be next, and the lowest begin of one. */
+    /* Of each section, as long as it is fresh: items that could be next, and the lowest begin of
+     * one. */
     bool *is_fresh;
     uint32_t *below;
     int64_t *floors;
@@ -221,7 +226,8 @@ static void queue_section(overlay_search *search, uint32_t section)
     }
 }
 
-/* The item was raised: where it could have been the next one and cannot any more, something may follow. */
+/* The item was raised: where it could have been the next one and cannot any more, something may
+ * follow. */
 static void note_raise(overlay_search *search, uint32_t item, int64_t from, int64_t to)
 {
     const overlay_item *about = &search->problem->items[item];
@@ -427,7 +433,8 @@ static void unplace(overlay_search *search, const frame *at)
     search->part_count = at->part_count;
 }
 
-/* Makes a part of the items in the sections up to `end_section`; its range is the start of the rest's. */
+/* Makes a part of the items in the sections up to `end_section`; its range is the start of the
+ * rest's. */
 static part split_off(overlay_search *search, part *rest, uint32_t end_section)
 {
     part made = *rest;
@@ -474,7 +481,8 @@ static part work_after(overlay_search *search, const frame *at, uint32_t depth)
  * What to decide next.
  */
 
-/* The neighbour not placed whose end is the least that the item could lie on; `end` is where it would. */
+/* The neighbour not placed whose end is the least that the item could lie on; `end` is where it
+ * would. */
 static uint32_t least_below(const overlay_search *search, uint32_t item, int64_t *end)
 {
     const overlay_problem *problem = search->problem;
@@ -494,8 +502,8 @@ static uint32_t least_below(const overlay_search *search, uint32_t item, int64_t
     return least;
 }
 
-/* How much a section asks to be looked at: by how often it failed, how few items could be next, and how little
- * may be left empty. */
+/* How much a section asks to be looked at: by how often it failed, how few items could be next,
+ * and how little may be left empty. */
 static double score_of(const overlay_search *search, uint32_t section, uint32_t below,
                        int64_t limit, int64_t floor)
 {

@@ -6,7 +6,8 @@
 #include "overlay/problem.h"
 
 /*
- * Exact search: all plans of a component within a capacity, those left out that cannot be the only ones.
+ * Exact search: all plans of a component within a capacity, those left out that cannot be the only
+ * ones.
  */
 
 typedef enum overlay_found {
@@ -36,9 +37,9 @@ typedef struct overlay_style {
  * thread. */
 overlay_search *overlay_search_create(const overlay_problem *problem, overlay_memory *memory);
 
-/* Looks for a plan of `component` whose ends are at most at `capacity`, for `node_limit` nodes. Of the items
- * that could be next in a section the one with the least rank is tried first. Offsets go to `offsets`, one for
- * each item of the problem; only those of the component are written. */
+/* Looks for a plan of `component` whose ends are at most at `capacity`, for `node_limit` nodes. Of
+ * the items that could be next in a section the one with the least rank is tried first. Offsets go
+ * to `offsets`, one for each item of the problem; only those of the component are written. */
 overlay_found overlay_search_run(overlay_search *search, const overlay_component *component,
                                  int64_t capacity, const overlay_style *style,
                                  const uint32_t *ranks, uint64_t node_limit,

@@ -5,9 +5,10 @@
 #include <stddef.h>
 
 /*
- * OVERLAY_DEFINE_SORT(NAME, TYPE, IS_BEFORE) makes a function that sorts an array in place: heapsort, which takes
- * O(n log n) at worst and no memory, with insertion sort for short ones. qsort() would allocate from libc's
- * malloc. IS_BEFORE takes two pointers; equal things may change places.
+ * OVERLAY_DEFINE_SORT(NAME, TYPE, IS_BEFORE) makes a function that sorts an array in place:
+ * heapsort, which takes O(n log n) at worst and no memory, with insertion sort for short ones.
+ * qsort() would allocate from libc's malloc. IS_BEFORE takes two pointers; equal things may change
+ * places.
  */
 #define OVERLAY_DEFINE_SORT(name, type, is_before)                                                 \
     static void name##_sift(type *things, size_t root, size_t count)                               \

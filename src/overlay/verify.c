@@ -6,7 +6,8 @@
 #include <string.h>
 
 /*
- * A sweep over the times at which something begins or ends, with a tree of what is in use, by address:
+ * A sweep over the times at which something begins or ends, with a tree of what is in use, by
+ * address:
  *
  *     address ^     +----+          At each time the tree has stretches that do not overlap. What begins is
  *             |  +--+-?  |          compared with the two that would be its neighbours: if it overlaps none
@@ -16,8 +17,8 @@
  *
  * This file shares nothing with the planner but memory and sorting.
  *
- * Invariant: the tree is ordered by addresses, and by priorities from the root down (a treap: Seidel and Aragon,
- * 1996).
+ * Invariant: the tree is ordered by addresses, and by priorities from the root down (a treap:
+ * Seidel and Aragon, 1996).
  */
 
 #define NOTHING UINT32_MAX

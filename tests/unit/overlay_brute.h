@@ -3,8 +3,8 @@
 #define TARN_TESTS_OVERLAY_BRUTE_H
 
 /*
- * Overlays by brute force, for a few buffers with small sizes and times: what the verifier and the planner
- * are held against. Nothing here knows how they work.
+ * Overlays by brute force, for a few buffers with small sizes and times: what the verifier and the
+ * planner are held against. Nothing here knows how they work.
  */
 
 #include "tarn/overlay.h"
@@ -35,10 +35,12 @@ typedef struct overlay_kind {
 /* The next of a sequence of numbers. */
 uint64_t overlay_brute_random(uint64_t *state);
 
-/* A problem that keeps the planner's contract. The gaps are in the problem, which must not be copied. */
+/* A problem that keeps the planner's contract. The gaps are in the problem, which must not be
+ * copied. */
 void overlay_brute_fill(overlay_small *problem, const overlay_kind *kind, uint64_t *state);
 
-/* Whether no byte is used by two buffers at a time, and each is where it may be, within `capacity` (0: none). */
+/* Whether no byte is used by two buffers at a time, and each is where it may be, within `capacity`
+ * (0: none). */
 bool overlay_brute_holds(const tarn_overlay_buffer *buffers, size_t count, const int64_t *offsets,
                          int64_t capacity);
 

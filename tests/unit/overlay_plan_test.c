@@ -119,7 +119,8 @@ static void what_is_never_in_use_lies_within_the_height_all_the_same(void **stat
     assert_int_equal(all.result.lower_bound, 12);
 }
 
-/* Two stacks of 2 + 3 beside one of 4 + 1 leave no room at height 5 for a long one of 1 above the floor. */
+/* Two stacks of 2 + 3 beside one of 4 + 1 leave no room at height 5 for a long one of 1 above the
+ * floor. */
 static void a_capacity_below_the_least_is_proven_infeasible(void **state)
 {
     (void)state;
