@@ -4,6 +4,8 @@
 
 #include "tarn/base.h"
 #include "tarn/heap.h"
+#include "tarn/overlay_heap.h" /* the blocks of a plan, by name */
+#include "tarn/overlay_tree.h" /* the manager: segments that share an area */
 
 #ifdef __cplusplus
 extern "C" {
