@@ -337,10 +337,10 @@ static void improve(overlay_runner *runner, uint32_t c, int64_t target, uint32_t
         plan_greedily(runner, c, true);
         return;
     }
-    if (overlay_improve_run(
-            runner->improve, component, target,
-            16 * budget(component->end_item - component->first_item, round / STRATEGIES),
-            &runner->random, &runner->control, runner->offsets)) {
+    const uint32_t count = component->end_item - component->first_item;
+    const uint64_t steps = (count > LARGE ? 64 : 16) * budget(count, round / STRATEGIES);
+    if (overlay_improve_run(runner->improve, component, target, steps, &runner->random,
+                            &runner->control, runner->offsets)) {
         runner->plans++;
         tell_plan(runner, c, height_of(problem, component, runner->offsets));
     }
@@ -410,6 +410,31 @@ static void search_by_aim(overlay_runner *runner, uint32_t c, const overlay_stan
     }
 }
 
+/* Once in each lap, and more often where searches are dear. */
+static bool is_time_to_improve(const overlay_runner *runner, uint32_t c, uint32_t round)
+{
+    const overlay_component *component = &runner->race->problem->components[c];
+    if (runner->race->goal == TARN_OVERLAY_FITS) {
+        return false;
+    }
+    return component->end_item - component->first_item > LARGE
+               ? round % 2 == 1
+               : round % STRATEGIES == STRATEGIES - 1;
+}
+
+/* Ejection comes further by small steps than by one that is too large. */
+static int64_t aim_to_improve(const overlay_runner *runner, uint32_t c,
+                              const overlay_standing *standing, int64_t all_bound, uint32_t round)
+{
+    const int64_t target = aim(runner, c, standing, all_bound, round);
+    const overlay_component *component = &runner->race->problem->components[c];
+    if (component->end_item - component->first_item <= LARGE || standing->height == INT64_MAX) {
+        return target;
+    }
+    const int64_t step = (standing->height - standing->bound) / 16;
+    return standing->height - 1 - step > target ? standing->height - 1 - step : target;
+}
+
 void overlay_runner_work(overlay_runner *runner)
 {
     overlay_race *race = runner->race;
@@ -425,9 +450,8 @@ void overlay_runner_work(overlay_runner *runner)
         if (can_search) {
             search_by_aim(runner, c, &standing, all_bound, round);
         }
-        if (!can_search ||
-            (race->goal != TARN_OVERLAY_FITS && round % STRATEGIES == STRATEGIES - 1)) {
-            improve(runner, c, aim(runner, c, &standing, all_bound, round), round);
+        if (!can_search || is_time_to_improve(runner, c, round)) {
+            improve(runner, c, aim_to_improve(runner, c, &standing, all_bound, round), round);
         }
         /* Even what ends at once must not spin for ever. */
         overlay_step(&runner->control, 1);
