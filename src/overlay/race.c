@@ -437,7 +437,6 @@ static int64_t aim_to_improve(const overlay_runner *runner, uint32_t c,
 
 void overlay_runner_work(overlay_runner *runner)
 {
-    overlay_race *race = runner->race;
     while (!runner->control.is_over) {
         overlay_standing standing;
         int64_t all_bound;
