@@ -246,7 +246,7 @@ static inline void *tarn_arena_alloc(tarn_arena *arena, size_t size)
                                          (size_t)(end - block)),
                          1)) {
         arena->place.at = block + rounded;
-        if (block == NULL) {
+        if ((uintptr_t)block == 0) {
             __builtin_unreachable(); /* so callers' tests for NULL are not compiled into this way */
         }
         return block;

@@ -177,7 +177,7 @@ static void take_out(overlay_greedy *greedy, uint32_t item)
     uint32_t at = greedy->leaves + (item - greedy->first_item);
     greedy->nodes[at] = (node){UINT32_MAX, UINT32_MAX};
     for (at /= 2; at > 0; at /= 2) {
-        greedy->nodes[at] = join(greedy->nodes[2 * at], greedy->nodes[2 * at + 1]);
+        greedy->nodes[at] = join(greedy->nodes[2 * (size_t)at], greedy->nodes[2 * (size_t)at + 1]);
     }
 }
 
@@ -206,7 +206,7 @@ static void ask(const overlay_greedy *greedy, wish *query, uint32_t at, uint32_t
     }
     const uint32_t half = size / 2;
     const bool right_first =
-        greedy->nodes[2 * at + 1].least_rank < greedy->nodes[2 * at].least_rank;
+        greedy->nodes[2 * (size_t)at + 1].least_rank < greedy->nodes[2 * (size_t)at].least_rank;
     if (right_first) {
         ask(greedy, query, 2 * at + 1, first + half, half);
     }
@@ -242,7 +242,7 @@ static uint32_t lay_out(overlay_greedy *greedy, const overlay_component *compone
             is_free ? (node){ranks[i], problem->items[i].end} : (node){UINT32_MAX, UINT32_MAX};
     }
     for (uint32_t at = greedy->leaves - 1; at > 0; at--) {
-        greedy->nodes[at] = join(greedy->nodes[2 * at], greedy->nodes[2 * at + 1]);
+        greedy->nodes[at] = join(greedy->nodes[2 * (size_t)at], greedy->nodes[2 * (size_t)at + 1]);
     }
     /* Ends of fixed items by section, in the place of runs. */
     for (uint32_t s = 0; s < sections; s++) {

@@ -11,6 +11,7 @@
  * takes O(n log n) at worst and no memory; qsort() would allocate from libc's malloc. IS_BEFORE
  * takes two pointers; equal things may change places.
  */
+/* NOLINTBEGIN(bugprone-macro-parentheses): types and names of functions cannot stand in them. */
 #define OVERLAY_DEFINE_SORT(name, type, is_before)                                                 \
     static void name##_sift(type *things, size_t root, size_t count)                               \
     {                                                                                              \
@@ -110,5 +111,6 @@
         }                                                                                          \
         name##_part(things, count, depth);                                                         \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

@@ -726,6 +726,7 @@ bool pool_take_told(pool_place place)
 void pool_note_live(tarn_pool *pool, const void *object)
 {
     const pool_place place = find_near(pool, object, pool->chunks);
+    TARN_CHECK(place.chunk != NULL, "not an object of this pool", pool->heap.name, object);
     place.chunk->live[place.index / 64] |= UINT64_C(1) << place.index % 64;
 }
 

@@ -63,6 +63,14 @@ static map_place place_of(const tarn_twolevel_store *store, const void *address)
     return (map_place){.entry = entry, .list = list_at(chunk, entry)};
 }
 
+/* The place of a block that the store itself knows to be one of its. */
+static map_place place_of_own(const tarn_twolevel_store *store, const void *block)
+{
+    const map_place place = place_of(store, block);
+    TARN_CHECK(place.entry != NULL, "a free list is overwritten", store->name, block);
+    return place;
+}
+
 static bool is_free_block(const tarn_twolevel_store *store, const void *block, unsigned list)
 {
     const map_place place = place_of(store, block);
@@ -111,7 +119,7 @@ void pool_twolevel_map_clear(const tarn_twolevel_chunk *chunk)
 
 void pool_twolevel_map_add(const tarn_twolevel_store *store, void *block, unsigned list)
 {
-    const map_place place = place_of(store, block);
+    const map_place place = place_of_own(store, block);
     place.entry[0] = FREE;
     if (list > 0) {
         place.entry[1] = (unsigned char)(SECOND + list);
@@ -121,7 +129,7 @@ void pool_twolevel_map_add(const tarn_twolevel_store *store, void *block, unsign
 
 void pool_twolevel_map_remove(const tarn_twolevel_store *store, void *block)
 {
-    const map_place place = place_of(store, block);
+    const map_place place = place_of_own(store, block);
     place.entry[0] = 0;
     if (place.list > 0) {
         place.entry[1] = 0;
@@ -134,7 +142,7 @@ void pool_twolevel_map_give(const tarn_twolevel_store *store, void *block, unsig
     const void *next = pool_twolevel_next(store, block);
     TARN_CHECK((next == NULL || is_free_block(store, next, list)) && is_filled(store, block, list),
                "a freed block was written to", store->name, block);
-    *place_of(store, block).entry = (unsigned char)(IN_USE + size - 1);
+    *place_of_own(store, block).entry = (unsigned char)(IN_USE + size - 1);
     if (store->is_watched) {
         heap_watch_give(block, size);
     }

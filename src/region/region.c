@@ -160,6 +160,7 @@ static bool is_outside(const tarn_region_options *options)
 /* Constants in a build that leaves something out. */
 #define ONE_OF(policy, inside, outside)                                                            \
     (HAS_POLICY(policy) ? is_outside(options) ? &(outside) : &(inside) : NULL)
+#define ONLY(policy, it) (HAS_POLICY(policy) ? &(it) : NULL)
 
 /* `size` is that of the first range, in bytes. NULL if this build has no such policy. */
 static const region_policy *policy_of(const tarn_region_options *options, size_t size)
@@ -181,11 +182,11 @@ static const region_policy *policy_of(const tarn_region_options *options, size_t
         }
         return ONE_OF(TARN_SEGREGATED_FIT, region_coarse_inside, region_coarse_outside);
     case TARN_BUDDY:
-        return ONE_OF(TARN_BUDDY, region_buddy, region_buddy);
+        return ONLY(TARN_BUDDY, region_buddy);
     case TARN_FIXED_PARTITIONS:
-        return ONE_OF(TARN_FIXED_PARTITIONS, region_fixed, region_fixed);
+        return ONLY(TARN_FIXED_PARTITIONS, region_fixed);
     case TARN_SINGLE:
-        return ONE_OF(TARN_SINGLE, region_single, region_single);
+        return ONLY(TARN_SINGLE, region_single);
     }
     return NULL;
 }

@@ -79,13 +79,13 @@ static void a_collision_of_a_single_byte_is_found_among_many_buffers(void **stat
     assert_non_null(offsets);
     for (int i = 0; i < MANY; i++) {
         buffers[i] = (tarn_overlay_buffer){.lower = i % 7, .upper = 10 + i % 5, .size = 3};
-        offsets[i] = 3 * ((i * 7) % MANY);
+        offsets[i] = INT64_C(3) * ((i * 7) % MANY);
     }
-    assert_int_equal(fault_of(buffers, MANY, offsets, 3 * MANY).kind, TARN_OVERLAY_SOUND);
+    assert_int_equal(fault_of(buffers, MANY, offsets, INT64_C(3) * MANY).kind, TARN_OVERLAY_SOUND);
     for (int i = 0; i < MANY; i += 97) {
         const int64_t before = offsets[i];
         offsets[i] += before == 0 ? 1 : -1;
-        const tarn_overlay_fault fault = fault_of(buffers, MANY, offsets, 3 * MANY);
+        const tarn_overlay_fault fault = fault_of(buffers, MANY, offsets, INT64_C(3) * MANY);
         assert_int_equal(fault.kind, TARN_OVERLAY_COLLISION);
         assert_true(fault.buffer == (size_t)i || fault.other == (size_t)i);
         offsets[i] = before;
