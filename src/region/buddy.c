@@ -224,7 +224,7 @@ REGION_INLINE uint64_t without_first(uint64_t word, uint64_t left)
 /* Takes the first free block of an order that has one. */
 static uint32_t take_first(buddy *own, uint32_t order)
 {
-    uint64_t *places[LEVELS_MAX] = {NULL};
+    uint64_t *places[LEVELS_MAX];
     uint32_t number = first_of_top(word_at(own, order, own->depth, 0));
     for (uint32_t level = own->depth + 1; level > 0; level--) {
         places[level - 1] = word_at(own, order, level - 1, number);
@@ -232,6 +232,7 @@ static uint32_t take_first(buddy *own, uint32_t order)
     }
     uint64_t left = 0;
     for (uint32_t level = 0; level <= own->depth; level++) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): found for each level just above */
         left = without_first(*places[level], left);
         *places[level] = left;
     }
