@@ -27,32 +27,32 @@ extern "C" {
  * Which object is handed out: the one freed last, as long as the cache has it.
  *
  * Chunks come from upstream, each twice as large as the one before up to a largest size, and go
- * back when no object of theirs is in use: by tarn_pool_trim(), and by themselves. By itself a chunk
- * goes back only if what is left has room for as many objects again as it has; and if chunks so
- * given back are soon wanted again, the pool keeps what it needed then for as long as it
- * keeps needing it. So a pool whose use goes up and down in a rhythm calls upstream no more. Its
- * cache grows, to an eighth of the objects' memory at most, while objects that left it for the
- * chunks keep coming back. The inline functions count nothing: what lies in a cache while the
- * rest of it serves a small use stays there, and holds its chunks, until a trim or a flush.
+ * back when no object of theirs is in use: by tarn_pool_trim(), and by themselves. By itself a
+ * chunk goes back only if what is left has room for as many objects again as it has; and if chunks
+ * so given back are soon wanted again, the pool keeps what it needed then for as long as it keeps
+ * needing it. So a pool whose use goes up and down in a rhythm calls upstream no more. Its cache
+ * grows, to an eighth of the objects' memory at most, while objects that left it for the chunks
+ * keep coming back. The inline functions count nothing: what lies in a cache while the rest of it
+ * serves a small use stays there, and holds its chunks, until a trim or a flush.
  *
  * Cost: tarn_pool_alloc() and tarn_pool_free() are about half a dozen instructions each, inline, as
- * long as the cache serves. Else they take constant time, amortised over the objects moved, and when
- * a chunk is needed or given back upstream's. The books are a bit for each object, the cache, and
- * some 24 bytes for each chunk and as many bytes as the first one has.
+ * long as the cache serves. Else they take constant time, amortised over the objects moved, and
+ * when a chunk is needed or given back upstream's. The books are a bit for each object, the cache,
+ * and some 24 bytes for each chunk and as many bytes as the first one has.
  *
  * Threads: a pool is for one thread at a time, unless its options say TARN_SHARED: then every
- * function may be called from any thread, except where it says otherwise, and an object may be freed
- * by any thread. Each thread has a cache of its own, of two magazines; whole magazines are exchanged
- * over a depot, so a lock is taken once for many objects, and objects that one thread allocates
- * and another frees travel back in magazines. What a thread that ends has in its cache goes back to
- * the pool. In a child forked while another thread was inside a shared pool, that pool may stay
- * locked; other pools, and new ones, work.
+ * function may be called from any thread, except where it says otherwise, and an object may be
+ * freed by any thread. Each thread has a cache of its own, of two magazines; whole magazines are
+ * exchanged over a depot, so a lock is taken once for many objects, and objects that one thread
+ * allocates and another frees travel back in magazines. What a thread that ends has in its cache
+ * goes back to the pool. In a child forked while another thread was inside a shared pool, that pool
+ * may stay locked; other pools, and new ones, work.
  *
  * Misuse: a double free, and a pointer that is no object, are found and fatal when the object moves
  * from the cache to the chunks, or at once where the pool was made with `checks`.
  *
- * Source: Bonwick, "The Slab Allocator" (USENIX 1994), for objects that stay constructed; Bonwick and
- * Adams, "Magazines and Vmem" (USENIX 2001), for caches of threads as magazines over a depot.
+ * Source: Bonwick, "The Slab Allocator" (USENIX 1994), for objects that stay constructed; Bonwick
+ * and Adams, "Magazines and Vmem" (USENIX 2001), for caches of threads as magazines over a depot.
  */
 
 typedef enum tarn_pool_threads {
@@ -76,36 +76,37 @@ typedef struct tarn_pool_options {
     bool preallocate;
 
     tarn_pool_threads threads;
-    /* Free objects that the pool keeps at hand, or that each thread does; 0: some hundreds, fewer in
-     * a small pool; 1: none for threads of a shared pool, so that each of its objects is there for
-     * all. An alloc of a shared pool that has reached `max_objects` may fail while other threads'
-     * caches hold free objects; it asks them for these, and each gives them back with its
-     * next free. */
+    /* Free objects that the pool keeps at hand, or that each thread does; 0: some hundreds,
+     * fewer in a small pool; 1: none for threads of a shared pool, so that each of its objects
+     * is there for all. An alloc of a shared pool that has reached `max_objects` may fail while
+     * other threads' caches hold free objects; it asks them for these, and each gives them back
+     * with its next free. */
     size_t cache_objects;
     /* Of a shared pool that preallocates: threads that can have a cache at the same time; others
      * work under the pool's lock. 0: 16. */
     size_t thread_caches;
 
-    /* Any of these makes each call go a longer way, out of line, which looks up where the object is; in
-     * a shared pool under its lock and without caches. */
+    /* Any of these makes each call go a longer way, out of line, which looks up where the object
+     * is; in a shared pool under its lock and without caches. */
     bool checks;  /* find double frees and foreign pointers at once; in a hardened build always */
     bool history; /* keep allocs, frees and the peak of live objects exactly */
     bool zero;    /* objects are zeroed when they are handed out */
-    /* Freed objects are filled with the byte 0xdd, and it is fatal if one is found changed when it is
-     * handed out again. */
+    /* Freed objects are filled with the byte 0xdd, and it is fatal if one is found changed when
+     * it is handed out again. */
     bool poison;
 
-    /* Objects stay constructed while they are free. `construct` is called when an object's memory
-     * is first used, perhaps some objects ahead; if it returns false, the request that wanted it
-     * fails, and it is called again for the next. `destruct` is called before the memory goes back
-     * upstream. Either may be NULL. They must not use the pool. Not together with zero or poison. */
+    /* Objects stay constructed while they are free. `construct` is called when an object's
+     * memory is first used, perhaps some objects ahead; if it returns false, the request that
+     * wanted it fails, and it is called again for the next. `destruct` is called before the
+     * memory goes back upstream. Either may be NULL. They must not use the pool. Not together
+     * with zero or poison. */
     bool (*construct)(void *context, void *object);
     void (*destruct)(void *context, void *object);
     void *context;
 } tarn_pool_options;
 
-/* A stack of free objects: top[-1] is taken next, NULL when there is none; top == limit when it is full.
- * Private. */
+/* A stack of free objects: top[-1] is taken next, NULL when there is none; top == limit when it
+ * is full. Private. */
 typedef struct tarn_pool_stack {
     void **top;
     void **limit;
@@ -117,12 +118,12 @@ struct pool_magazine;
 struct pool_cell;
 struct pool_unpooled;
 
-/* The type is complete so that it can live in static storage; its fields are private. It must not be
- * copied or moved while in use. */
+/* The type is complete so that it can live in static storage; its fields are private. It must
+ * not be copied or moved while in use. */
 typedef struct tarn_pool {
     tarn_heap heap; /* the pool as a heap, for blocks of up to the object's size and alignment */
-    /* The cache, for the inline functions. Both ways are shut for ever in pools that are shared or see
-     * each call. */
+    /* The cache, for the inline functions. Both ways are shut for ever in pools that are shared
+     * or see each call. */
     tarn_pool_stack open;
     uint32_t id;      /* of a shared pool: its number */
     uint32_t segment; /* where threads find their caches of it */
@@ -184,8 +185,8 @@ typedef struct tarn_pool {
  * max_objects, construct or destruct with zero or poison), TARN_NO_MEMORY. Constant time. */
 TARN_API tarn_status tarn_pool_init(tarn_pool *pool, const tarn_pool_options *options);
 
-/* Ends the pool; live objects end with it, and every chunk goes back upstream. From any thread, when no
- * other is inside or will be. Linear in the chunks, with `destruct` in the objects. */
+/* Ends the pool; live objects end with it, and every chunk goes back upstream. From any thread,
+ * when no other is inside or will be. Linear in the chunks, with `destruct` in the objects. */
 TARN_API void tarn_pool_deinit(tarn_pool *pool);
 
 /* The same for a pool that is itself in memory of its upstream. `*pool` is set only on success. */
@@ -196,21 +197,21 @@ TARN_API void tarn_pool_destroy(tarn_pool *pool);
 
 #define TARN_POOL_OF_PROCESS_MAX 1024 /* bytes of the largest objects that have one */
 
-/* The pool that all of the process shares for objects of `size` bytes, rounded up to a multiple of 8:
- * a shared pool like any other, over tarn_pages_heap(), with an alignment of the largest power of two
- * that divides the rounded size, up to 64. The same at each call, made at the first; it is there for
- * everybody until the process ends, and must not be ended or reset. NULL for a size of 0 or above
- * TARN_POOL_OF_PROCESS_MAX, or if there is no memory for what the pool needs to be made. Any thread.
- * Constant time. */
+/* The pool that all of the process shares for objects of `size` bytes, rounded up to a multiple
+ * of 8: a shared pool like any other, over tarn_pages_heap(), with an alignment of the largest
+ * power of two that divides the rounded size, up to 64. The same at each call, made at the
+ * first; it is there for everybody until the process ends, and must not be ended or reset. NULL
+ * for a size of 0 or above TARN_POOL_OF_PROCESS_MAX, or if there is no memory for what the pool
+ * needs to be made. Any thread. Constant time. */
 TARN_API tarn_pool *tarn_pool_of_process(size_t size);
 
 /* What the inline functions leave over. Private. */
 TARN_API void *tarn_pool_alloc_slow(tarn_pool *pool);
 TARN_API void tarn_pool_free_slow(tarn_pool *pool, void *object);
 
-/* Returns an object with undefined contents (constructed ones: as the last owner left it), or NULL when
- * upstream has no memory, when the pool has reached max_objects, or when `construct` refuses; then
- * nothing has changed. */
+/* Returns an object with undefined contents (constructed ones: as the last owner left it), or
+ * NULL when upstream has no memory, when the pool has reached max_objects, or when `construct`
+ * refuses; then nothing has changed. */
 static inline void *tarn_pool_alloc(tarn_pool *pool)
 {
     void **const top = pool->open.top;
@@ -244,38 +245,42 @@ TARN_API size_t tarn_pool_alloc_bulk(tarn_pool *pool, void **objects, size_t cou
 /* Gives `count` objects back; a NULL among them is fatal. Cheaper than as many frees. */
 TARN_API void tarn_pool_free_bulk(tarn_pool *pool, void *const *objects, size_t count);
 
-/* True if `pointer` is the start of an object of this pool, live or free, that was handed out before or
- * may be soon. Any pointer may be asked of. Constant time on average. */
+/* True if `pointer` is the start of an object of this pool, live or free, that was handed out
+ * before or may be soon. Any pointer may be asked of. Constant time on average. */
 TARN_API bool tarn_pool_owns(tarn_pool *pool, const void *pointer);
 
-/* Makes sure that so many objects more can be allocated without asking upstream, until the next trim: by
- * the calling thread, if others do not take them. TARN_NO_MEMORY, or TARN_NO_ROOM if max_objects would be passed; then nothing has
- * changed. */
+/* Makes sure that so many objects more can be allocated without asking upstream, until the next
+ * trim: by the calling thread, if others do not take them. TARN_NO_MEMORY, or TARN_NO_ROOM if
+ * max_objects would be passed; then nothing has changed. */
 TARN_API tarn_status tarn_pool_reserve(tarn_pool *pool, size_t count);
 
 /* Gives the free objects that the calling thread keeps at hand back to the pool: before it does
  * something else for long. Linear in them. */
 TARN_API void tarn_pool_flush(tarn_pool *pool);
 
-/* Gives every chunk of which no object is in use back upstream, and returns the bytes. Of a shared pool, what
- * other threads have in their caches counts as in use. Linear in the free objects at hand and in the chunks. */
+/* Gives every chunk of which no object is in use back upstream, and returns the bytes. Of a
+ * shared pool, what other threads have in their caches counts as in use. Linear in the free
+ * objects at hand and in the chunks. */
 TARN_API size_t tarn_pool_trim(tarn_pool *pool);
 
-/* Frees every object at once. The chunks stay, for what comes next; a trim gives them back. No other
- * thread may be inside. Linear in the chunks' books. */
+/* Frees every object at once. The chunks stay, for what comes next; a trim gives them back. No
+ * other thread may be inside. Linear in the chunks' books. */
 TARN_API void tarn_pool_reset(tarn_pool *pool);
 
-/* The pool's books. `live` is `blocks` times the object's size. `peak_live` is an upper bound, which counts the cache as
- * live, and allocs and frees are 0, except where each call is seen, as with `history`. Of a shared pool in use they are those of about now. Linear in
- * the threads' caches. */
+/* The pool's books. `live` is `blocks` times the object's size. `peak_live` is an upper bound,
+ * which counts the cache as live, and allocs and frees are 0, except where each call is seen, as
+ * with `history`. Of a shared pool in use they are those of about now. Linear in the threads'
+ * caches. */
 TARN_API tarn_stats tarn_pool_stats(tarn_pool *pool);
 
 /* True if the books balance; else the first fault is in `fault` (always terminated, cut to
- * fault_size; may be NULL with 0). Reports, never aborts. No other thread may be inside. Linear in the objects. */
+ * fault_size; may be NULL with 0). Reports, never aborts. No other thread may be inside. Linear
+ * in the objects. */
 TARN_API bool tarn_pool_check(tarn_pool *pool, char *fault, size_t fault_size);
 
-/* Calls `visitor` for every live object, chunk by chunk, in the order of addresses within one. The pool must not be changed
- * from inside. No other thread may be inside. Linear in the objects. */
+/* Calls `visitor` for every live object, chunk by chunk, in the order of addresses within one.
+ * The pool must not be changed from inside. No other thread may be inside. Linear in the
+ * objects. */
 TARN_API void tarn_pool_visit(tarn_pool *pool, tarn_visitor *visitor, void *context);
 
 #ifdef __cplusplus

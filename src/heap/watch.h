@@ -101,8 +101,8 @@ static inline void heap_watch_unpoison(const void *start, size_t size)
     (void)size;
 }
 
-/* LeakSanitizer looks for pointers in this memory too, which comes from the kernel: what is only reached from there
- * is no leak. The other ends that, for the same bytes. */
+/* LeakSanitizer looks for pointers in this memory too, which comes from the kernel: what is only
+ * reached from there is no leak. The other ends that, for the same bytes. */
 static inline void heap_watch_add_root(const void *start, size_t size)
 {
 #if HEAP_WATCH_ASAN

@@ -201,7 +201,8 @@ static bool is_low(uintptr_t start, size_t size)
     return start <= most && size <= most - start;
 }
 
-/* A chunk of `size` bytes from upstream, in no list yet. The start is NULL if there is no memory. */
+/* A chunk of `size` bytes from upstream, in no list yet. The start is NULL if there is no
+ * memory. */
 static tarn_memory take_memory(tarn_arena *arena, size_t size)
 {
     const tarn_memory none = {NULL, 0};

@@ -10,12 +10,13 @@
  *                                     ^ first                     ^ touched
  *     map         0   1   0   1                                   a bit for each touched slot that nobody has
  *
- * An address finds its chunk by a hash table. It is cut into *cells*, and each chunk is entered under every cell that its
- * slots lie in. A cell is not much larger than the smallest chunk, so few chunks share one, and not much smaller
- * than the largest, so few cells have the same chunk.
+ * An address finds its chunk by a hash table. It is cut into *cells*, and each chunk is entered
+ * under every cell that its slots lie in. A cell is not much larger than the smallest chunk, so few
+ * chunks share one, and not much smaller than the largest, so few cells have the same chunk.
  *
- * Invariants: the set bits of a chunk are its `free`; a chunk is on the list of roomy ones exactly when it has set bits or
- * untouched slots; the pool's `taken` is the sum of touched slots without their bits set.
+ * Invariants: the set bits of a chunk are its `free`; a chunk is on the list of roomy ones exactly
+ * when it has set bits or untouched slots; the pool's `taken` is the sum of touched slots without
+ * their bits set.
  */
 
 typedef struct pool_cell {
@@ -255,7 +256,8 @@ static void remove_roomy(tarn_pool *pool, pool_chunk *chunk)
 /* ------------------------------------------------------------------------------------------------
  * Chunks come and go.
  */
-/* Of the first slot: slots that fit into cache lines, or that lines fit into, do not straddle them needlessly. */
+/* Of the first slot: slots that fit into cache lines, or that lines fit into, do not straddle
+ * them needlessly. */
 static size_t first_alignment(const tarn_pool *pool)
 {
     const size_t divides = pool->slot_size & (~pool->slot_size + 1);
@@ -394,8 +396,8 @@ static bool may_go(const tarn_pool *pool, const pool_chunk *chunk)
            rest >= pool->reserved && rest - pool->taken >= chunk->count / 2;
 }
 
-/* A chunk has become empty, and goes back if it may. Of two that are empty only one is kept, so what is left when nothing is in
- * use is a single chunk at most. True if this one went. */
+/* A chunk has become empty, and goes back if it may. Of two that are empty only one is kept, so
+ * what is left when nothing is in use is a single chunk at most. True if this one went. */
 __attribute__((noinline)) static bool consider(tarn_pool *pool, pool_chunk *chunk)
 {
     pool_chunk *const spare = pool->spare;
@@ -763,8 +765,9 @@ give_word(tarn_pool *pool, pool_chunk *chunk, size_t word, uint64_t bits, size_t
     return base_unlikely(is_empty(chunk)) && consider(pool, chunk);
 }
 
-/* Objects that are given back together often lie together: their bits are gathered as long as they are of one word. What
- * ends a word, a fault perhaps, is looked at again as the first of the next. */
+/* Objects that are given back together often lie together: their bits are gathered as long as
+ * they are of one word. What ends a word, a fault perhaps, is looked at again as the first of
+ * the next. */
 void pool_give(tarn_pool *pool, void *const *objects, size_t count)
 {
     const size_t slot_size = pool->slot_size;

@@ -46,7 +46,8 @@ typedef struct pool_chunk {
     size_t free;    /* of these, in nobody's hands: their bits are set */
     size_t rover;   /* of a watched pool: where the last search ended */
     base_bitmap map;
-    /* A bit for each touched slot. Of a checked pool: it is the user's. Of a watched one: Valgrind was told of it. */
+    /* A bit for each touched slot. Of a checked pool: it is the user's. Of a watched one:
+     * Valgrind was told of it. */
     uint64_t *live;
 } pool_chunk;
 
@@ -60,8 +61,8 @@ typedef struct pool_place {
 
 pool_place pool_find(const tarn_pool *pool, const void *pointer);
 
-/* Takes up to `count` objects and stores their addresses from `out` on, `step` (1 or -1) apart, lowest
- * addresses first. Asks upstream for a chunk only if it has no object at all. */
+/* Takes up to `count` objects and stores their addresses from `out` on, `step` (1 or -1) apart,
+ * lowest addresses first. Asks upstream for a chunk only if it has no object at all. */
 size_t pool_take(tarn_pool *pool, void **out, ptrdiff_t step, size_t count);
 
 /* Takes the objects back; what is no object, or is there already, is fatal. */
@@ -80,7 +81,8 @@ void *pool_take_one(tarn_pool *pool);
 void pool_tell(pool_place place);
 bool pool_take_told(pool_place place);
 
-/* For checked pools: the object is the user's from now on, or is no longer; what is not is fatal. */
+/* For checked pools: the object is the user's from now on, or is no longer; what is not is
+ * fatal. */
 void pool_note_live(tarn_pool *pool, const void *object);
 void pool_note_free(tarn_pool *pool, const void *object);
 
@@ -101,8 +103,9 @@ void pool_chunks_end(tarn_pool *pool);
 
 bool pool_chunks_check(tarn_pool *pool, char *fault, size_t fault_size);
 
-/* Sets the bits of objects that are in caches, or clears them again, so that a check meets each object once. False: one
- * of them is no object, or its bit was as it should become already; `done` says how many went well. */
+/* Sets the bits of objects that are in caches, or clears them again, so that a check meets each
+ * object once. False: one of them is no object, or its bit was as it should become already;
+ * `done` says how many went well. */
 bool pool_chunks_mark(tarn_pool *pool, void *const *objects, size_t count, bool set, size_t *done);
 
 /* Bytes of a chunk of `count` slots; 0 if that passes PTRDIFF_MAX. */
@@ -135,8 +138,8 @@ void pool_shared_flush_all(tarn_pool *pool);
 /* The caches forget what they have. */
 void pool_shared_forget(tarn_pool *pool);
 
-/* What the calling thread's cache and the depot have goes to the chunks, and their memory, and that of caches that are
- * nobody's, upstream. */
+/* What the calling thread's cache and the depot have goes to the chunks, and their memory, and
+ * that of caches that are nobody's, upstream. */
 void pool_shared_trim(tarn_pool *pool);
 
 /* Makes the calling thread's cache, if there is memory; returns the objects in it. */

@@ -12,10 +12,11 @@
  *     cache     [ NULL | a | c | b |    |    |    ]
  *                        `--- free ---' ^ top      ^ limit
  *
- * The NULL at the bottom makes the inline alloc find nothing in an empty cache. `nothing` is an empty and a full
- * cache at once: a pool that uses it serves no call inline.
+ * The NULL at the bottom makes the inline alloc find nothing in an empty cache. `nothing` is an
+ * empty and a full cache at once: a pool that uses it serves no call inline.
  *
- * Invariant: an object is in the cache, or has its bit set in its chunk, or was never touched, or is its user's.
+ * Invariant: an object is in the cache, or has its bit set in its chunk, or was never touched, or
+ * is its user's.
  */
 
 enum {
@@ -127,7 +128,8 @@ static void cache_spill(tarn_pool *pool, size_t count)
     stack_of(pool)->top = oldest + rest;
 }
 
-/* Moves the cache to memory for `size` objects, which are not fewer than it has; false if there is none. */
+/* Moves the cache to memory for `size` objects, which are not fewer than it has; false if there
+ * is none. */
 static bool cache_resize(tarn_pool *pool, size_t size)
 {
     const size_t count = cached_count(pool);
@@ -143,8 +145,9 @@ static bool cache_resize(tarn_pool *pool, size_t size)
     return true;
 }
 
-/* Makes the full cache larger if that would have saved as many ways to the chunks and back as it takes to move all
- * objects twice. So it grows to what use goes up and down by, and a last way down does not end in it. */
+/* Makes the full cache larger if that would have saved as many ways to the chunks and back as it
+ * takes to move all objects twice. So it grows to what use goes up and down by, and a last way
+ * down does not end in it. */
 static bool cache_grow(tarn_pool *pool)
 {
     if (pool->options.cache_objects != 0 || pool->options.preallocate ||

@@ -17,16 +17,18 @@
  *                            |
  *                         chunks                          under the pool's lock
  *
- * A thread takes from and gives to its loaded magazine. When that ends, it changes places with the previous one, which is
- * either full or empty; when that does not help, a magazine is exchanged with the depot, or objects with the chunks. So
- * between two locks there are at least as many calls as a magazine has objects.
+ * A thread takes from and gives to its loaded magazine. When that ends, it changes places with the
+ * previous one, which is either full or empty; when that does not help, a magazine is exchanged
+ * with the depot, or objects with the chunks. So between two locks there are at least as many calls
+ * as a magazine has objects.
  *
- * Pools have numbers, and each thread has a table of caches by these numbers, in segments. `registry` guards the numbers,
- * the pools' lists of caches, and the caches against the end of a pool. No other lock is taken under it but the pages
- * heap's, so it may be taken under any: upstream may be a shared pool, too.
+ * Pools have numbers, and each thread has a table of caches by these numbers, in segments.
+ * `registry` guards the numbers, the pools' lists of caches, and the caches against the end of a
+ * pool. No other lock is taken under it but the pages heap's, so it may be taken under any:
+ * upstream may be a shared pool, too.
  *
- * Invariants: a magazine is loaded or previous in one cache, or in the depot, or being exchanged. A cache that is nobody's
- * serves nothing: its top is above `nothing`, and its limit NULL.
+ * Invariants: a magazine is loaded or previous in one cache, or in the depot, or being exchanged. A
+ * cache that is nobody's serves nothing: its top is above `nothing`, and its limit NULL.
  */
 
 enum { AHEAD = 8 }; /* objects from the one that is handed out to the one that is fetched */
@@ -37,7 +39,8 @@ typedef struct pool_magazine {
     void *entries[];            /* NULL, then the objects */
 } pool_magazine;
 
-/* What several threads read is atomic; the owner alone writes it while the pool lives, but for `limit`. */
+/* What several threads read is atomic; the owner alone writes it while the pool lives, but for
+ * `limit`. */
 typedef struct pool_cache {
     _Atomic(void **) top;
     _Atomic(void **) limit;
@@ -185,8 +188,8 @@ static pool_magazine *depot_take(tarn_pool *pool, pool_magazine *empty)
     return full;
 }
 
-/* An empty magazine for a full one; NULL: the depot has enough full ones, or no empty one, which `lacks` tells. `is_due`: it
- * is time to empty the depot. */
+/* An empty magazine for a full one; NULL: the depot has enough full ones, or no empty one, which
+ * `lacks` tells. `is_due`: it is time to empty the depot. */
 static pool_magazine *depot_give(tarn_pool *pool, pool_magazine *full, bool *lacks, bool *is_due)
 {
     pool_magazine *empty = NULL;
@@ -308,7 +311,8 @@ static void cache_empty(pool_cache *cache)
     STORE(cache->previous_count, 0);
 }
 
-/* Gives the cache up: it is in no list then, and its pool waits until leave_end(). The registry is locked. */
+/* Gives the cache up: it is in no list then, and its pool waits until leave_end(). The registry
+ * is locked. */
 static void leave_begin(pool_cache *cache)
 {
     tarn_pool *const pool = cache->pool;
@@ -335,7 +339,8 @@ static void leave_end(pool_cache *cache)
 static void thread_end(void *value)
 {
     pool_thread *const self = value;
-    /* Giving one up may free a chunk to another shared pool, which must not make the thread a cache again. */
+    /* Giving one up may free a chunk to another shared pool, which must not make the thread a
+     * cache again. */
     self->has_ended = true;
     for (size_t i = 0; i < self->count; i++) {
         for (size_t j = 0; self->segments[i] != NULL && j < SEGMENT; j++) {
@@ -370,8 +375,8 @@ static void after_fork(void)
     heap_lock_release(&registry);
 }
 
-/* What the first shared pool needs. The pages heap, whose lock is taken under the registry's, takes care of forks by
- * itself; a fork's handlers run in the reverse order of their coming. */
+/* What the first shared pool needs. The pages heap, whose lock is taken under the registry's,
+ * takes care of forks by itself; a fork's handlers run in the reverse order of their coming. */
 static void begin(void)
 {
     (void)tarn_pages_heap();
@@ -379,7 +384,8 @@ static void begin(void)
     has_key = pthread_key_create(&key, thread_end) == 0;
 }
 
-/* The thread's cache of the pool, or one that serves nothing; NULL: there is not even a place for it. */
+/* The thread's cache of the pool, or one that serves nothing; NULL: there is not even a place
+ * for it. */
 static inline pool_cache *find_cache(const tarn_pool *pool)
 {
     const pool_thread *const self = &thread_self;
@@ -544,8 +550,8 @@ void pool_shared_deinit(tarn_pool *pool)
     magazines_free(pool, pool->empty);
 }
 
-/* Asks all caches for what they have: each finds itself full with its next free. One that is exchanging magazines right
- * now may miss it, until it is asked again. */
+/* Asks all caches for what they have: each finds itself full with its next free. One that is
+ * exchanging magazines right now may miss it, until it is asked again. */
 static void ask_for_objects(tarn_pool *pool)
 {
     heap_lock_take(&registry);

@@ -7,8 +7,8 @@
 #include "tarn/heaps.h"
 
 /*
- * Invariant, under the lock: the ledger has a record for each block of the system heap that was given and not taken
- * back.
+ * Invariant, under the lock: the ledger has a record for each block of the system heap that was
+ * given and not taken back.
  */
 
 struct pool_unpooled {

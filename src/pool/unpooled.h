@@ -3,12 +3,12 @@
 #define TARN_POOL_UNPOOLED_H
 
 /*
- * What a pool keeps instead of chunks when pooling is off (tarn_set_pooling): a list of blocks, each from the
- * system heap. It knows them by address, so a pool can still free all of them at once, visit them and tell what is no
- * block of its own.
+ * What a pool keeps instead of chunks when pooling is off (tarn_set_pooling): a list of blocks,
+ * each from the system heap. It knows them by address, so a pool can still free all of them at
+ * once, visit them and tell what is no block of its own.
  *
- * Everything takes constant time on average, but for what says it looks at every block.
- * Threads: any; a lock of its own is held meanwhile.
+ * Everything takes constant time on average, but for what says it looks at every block. Threads:
+ * any; a lock of its own is held meanwhile.
  */
 
 #include "tarn/heap.h"
@@ -27,7 +27,8 @@ void *pool_unpooled_alloc(pool_unpooled *list, size_t size, size_t alignment);
 /* False: not a block of this list. */
 bool pool_unpooled_free(pool_unpooled *list, void *block);
 
-/* The block, which was the last given, was not needed: it counts neither as given nor as taken back. */
+/* The block, which was the last given, was not needed: it counts neither as given nor as taken
+ * back. */
 void pool_unpooled_undo(pool_unpooled *list, void *block);
 
 /* What was asked for; 0: not a block of this list. */

@@ -3,21 +3,24 @@
 #define TARN_POOL_WATCH_H
 
 /*
- * Tells Valgrind which blocks a pool has handed out, as a memory pool of its own: a report of a use after a reset, or
- * of a write past a block, then says which block that was, how large, and where it came from and went.
+ * Tells Valgrind which blocks a pool has handed out, as a memory pool of its own: a report of a use
+ * after a reset, or of a write past a block, then says which block that was, how large, and where
+ * it came from and went.
  *
- * heap/watch.h says why heaps do not do that: Valgrind's search for leaks gives up when such a block is inside of
- * another, and heaps stack. So a pool tells only of blocks that were asked for by the pool's own functions. What is asked
- * for through the heap interface may be a chunk with blocks of another pool inside, and is only shown; and so are
- * blocks in memory that the pool's creator gave, which may be a block of another pool.
+ * heap/watch.h says why heaps do not do that: Valgrind's search for leaks gives up when such a
+ * block is inside of another, and heaps stack. So a pool tells only of blocks that were asked for
+ * by the pool's own functions. What is asked for through the heap interface may be a chunk with
+ * blocks of another pool inside, and is only shown; and so are blocks in memory that the pool's
+ * creator gave, which may be a block of another pool.
  *
  * To AddressSanitizer they are the same.
  */
 
 #include "heap/watch.h"
 
-/* A pool is there, whose blocks are told of below, each with that many hidden bytes around, which a report counts as near
- * the block. A pool that was at the same address before, and was forgotten without being ended, is over. */
+/* A pool is there, whose blocks are told of below, each with that many hidden bytes around,
+ * which a report counts as near the block. A pool that was at the same address before, and was
+ * forgotten without being ended, is over. */
 static inline void pool_watch_open_with(const void *pool, size_t red_zone)
 {
 #if HEAP_WATCH_VALGRIND
@@ -64,7 +67,8 @@ static inline void pool_watch_take(const void *pool, const void *block, size_t s
     (void)pool;
 }
 
-/* The block is now new_size bytes at `new_block`. Who may touch which of them is for heap/watch.h to say. */
+/* The block is now new_size bytes at `new_block`. Who may touch which of them is for
+ * heap/watch.h to say. */
 static inline void pool_watch_rename(const void *pool, const void *old_block, const void *new_block,
                                      size_t new_size)
 {
