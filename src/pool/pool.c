@@ -26,7 +26,7 @@ enum {
     CELLS_PER_CHUNK = 64,        /* of the largest chunks */
     CACHE_MOST = 1023,           /* objects: 8 KiB with the NULL */
     CACHE_LEAST = 16,
-    MAGAZINE_MOST = 504, /* objects: 4 KiB with its books */
+    MAGAZINE_MOST = 510, /* objects: 4 KiB with its books */
     BATCH_FIRST = 32     /* objects of the first refill */
 };
 

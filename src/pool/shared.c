@@ -31,11 +31,8 @@
  * cache that is nobody's serves nothing: its top is above `nothing`, and its limit NULL.
  */
 
-enum { AHEAD = 8 }; /* objects from the one that is handed out to the one that is fetched */
-
 typedef struct pool_magazine {
     struct pool_magazine *next; /* in the depot */
-    void *margin[AHEAD - 2];    /* what is looked at ahead of the first objects */
     void *entries[];            /* NULL, then the objects */
 } pool_magazine;
 
@@ -72,7 +69,7 @@ static pthread_once_t begun = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static bool has_key;
 
-static void *nothing[AHEAD];
+static void *nothing[1];
 
 #define LOAD(place) atomic_load_explicit(&(place), memory_order_relaxed)
 #define STORE(place, value) atomic_store_explicit(&(place), (value), memory_order_relaxed)
@@ -252,7 +249,7 @@ static void cache_clear(pool_cache *cache)
 {
     cache->pool = NULL;
     STORE(cache->limit, NULL);
-    STORE(cache->top, nothing + AHEAD);
+    STORE(cache->top, nothing + 1);
 }
 
 /* An empty magazine for a cache: from the depot, or new; NULL: there is no memory. */
@@ -637,8 +634,6 @@ void *pool_shared_alloc(tarn_pool *pool)
         void *const object = top[-1];
         if (base_likely(object != NULL)) {
             STORE(cache->top, top - 1);
-            /* Another thread may have freed it: so that nobody waits for it then. */
-            __builtin_prefetch(top[-AHEAD], 1);
             return object;
         }
     }
