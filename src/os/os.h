@@ -146,4 +146,38 @@ int os_file_remove(const char *path);
 
 const char *os_error_text(int error);
 
+/*
+ * Files of memory: pages without a name in any folder, that may be mapped at several places and by several processes.
+ * Errors are as for files.
+ */
+
+/* What the processor lets a program do with pages: a sum of these. */
+#define OS_NONE 0u
+#define OS_READ 1u
+#define OS_WRITE 2u
+
+/* Makes a file of `size` zero bytes that take memory as they are touched, in pages of `page_size`: the kernel's, or one
+ * of its large ones. It is closed when another program is executed. `name` is what /proc/self/maps shows. */
+int os_memory_file_create(const char *name, uint64_t size, size_t page_size, int *descriptor);
+int os_memory_file_resize(int descriptor, uint64_t size);
+int os_memory_file_size(int descriptor, uint64_t *size);
+
+/* The pages [offset, offset + size) go back to the kernel and read as zero, wherever they are mapped. */
+int os_memory_file_purge(int descriptor, uint64_t offset, uint64_t size);
+
+/* Maps whole pages of the file, in place of whatever is mapped at `at`, or anywhere when that is NULL. What is written
+ * through a private mapping stays with it. A failure leaves what is mapped at `at` as it was. */
+int os_file_map(int descriptor, uint64_t offset, size_t size, unsigned access, bool is_private,
+                void *at, void **start);
+
+/* Address space with nothing behind it, at a multiple of `alignment`; NULL when the kernel refuses. It is given back by
+ * os_pages_unmap, whatever has been mapped there since. */
+void *os_pages_reserve(size_t size, size_t alignment);
+
+/* Makes [start, start + size) address space with nothing behind it again. */
+int os_pages_unback(void *start, size_t size);
+
+/* Sets what may be done with mapped pages. */
+int os_pages_set_access(void *start, size_t size, unsigned access);
+
 #endif
