@@ -8,12 +8,16 @@
 #include <linux/falloc.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /*
  * Files of memory: memfd_create, Linux 3.17. The calls here keep errno as it was and hand its number back.
  */
+
+#define FIRST_HIGH_DESCRIPTOR 900
 
 static int protection_of(unsigned access)
 {
@@ -32,7 +36,10 @@ int os_memory_file_resize(int descriptor, uint64_t size)
 {
     const int saved = errno;
     int result = 0;
-    if (size > INT64_MAX) {
+    struct rlimit limit;
+    /* Past the limit of files' sizes there is a signal that ends the process. */
+    if (size > INT64_MAX || (getrlimit(RLIMIT_FSIZE, &limit) == 0 && size > limit.rlim_cur)) {
+        errno = saved;
         return EFBIG;
     }
     do {
@@ -81,12 +88,24 @@ int os_memory_file_purge(int descriptor, uint64_t offset, uint64_t size)
     return outcome(result, saved);
 }
 
+/* mmap in place of what is mapped, whose bytes stay or are nobody's. ThreadSanitizer's own mmap takes it for a write to all
+ * of them; so it is left out. */
+static void *map_over(void *at, size_t size, int protection, int flags, int descriptor,
+                      off_t offset)
+{
+#if defined(__SANITIZE_THREAD__) && defined(__LP64__)
+    return (void *)syscall(SYS_mmap, at, size, protection, flags, descriptor, offset);
+#else
+    return mmap(at, size, protection, flags, descriptor, offset);
+#endif
+}
+
 int os_file_map(int descriptor, uint64_t offset, size_t size, unsigned access, bool is_private,
                 void *at, void **start)
 {
     const int saved = errno;
     const int flags = (is_private ? MAP_PRIVATE : MAP_SHARED) | (at != NULL ? MAP_FIXED : 0);
-    void *mapped = mmap(at, size, protection_of(access), flags, descriptor, (off_t)offset);
+    void *mapped = map_over(at, size, protection_of(access), flags, descriptor, (off_t)offset);
     *start = mapped == MAP_FAILED ? NULL : mapped;
     return outcome(mapped == MAP_FAILED ? -1 : 0, saved);
 }
@@ -130,4 +149,137 @@ int os_pages_set_access(void *start, size_t size, unsigned access)
 {
     const int saved = errno;
     return outcome(mprotect(start, size, protection_of(access)), saved);
+}
+
+uint64_t os_file_identity(int descriptor)
+{
+    const int saved = errno;
+    struct stat about;
+    const bool is_open = fstat(descriptor, &about) == 0;
+    errno = saved;
+    return is_open ? ((uint64_t)about.st_dev << 40) + (uint64_t)about.st_ino : 0;
+}
+
+int os_descriptor_raise(int descriptor)
+{
+    const int saved = errno;
+    const int raised = fcntl(descriptor, F_DUPFD_CLOEXEC, FIRST_HIGH_DESCRIPTOR);
+    if (raised >= 0) {
+        (void)close(descriptor);
+    }
+    errno = saved;
+    return raised >= 0 ? raised : descriptor;
+}
+
+int os_pages_alias(void *from, size_t size, void *to)
+{
+    const int saved = errno;
+    /* An old size of 0 leaves the old mapping where it is. */
+    void *mapped = mremap(from, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+    return outcome(mapped == MAP_FAILED ? -1 : 0, saved);
+}
+
+int os_pages_renew(void *start, size_t size)
+{
+    const int saved = errno;
+    void *mapped = map_over(start, size, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    return outcome(mapped == MAP_FAILED ? -1 : 0, saved);
+}
+
+int os_pages_remove(void *start, size_t size)
+{
+    const int saved = errno;
+    return outcome(madvise(start, size, MADV_REMOVE), saved);
+}
+
+void os_pages_hide(void *start, size_t size)
+{
+    (void)os_pages_purge(start, size);
+}
+
+void os_pages_keep_from_children(void *start, size_t size)
+{
+    const int saved = errno;
+    (void)madvise(start, size, MADV_DONTFORK);
+    errno = saved;
+}
+
+/* Reads the file in pieces: `each` sees them in order. */
+static bool read_through(const char *path, void (*each)(void *context, const char *, size_t),
+                         void *context)
+{
+    char piece[4096];
+    int descriptor = -1;
+    if (os_file_open(path, &descriptor) != 0) {
+        return false;
+    }
+    size_t got = 0;
+    bool is_read = true;
+    do {
+        is_read = os_file_read(descriptor, piece, sizeof piece, &got) == 0;
+        each(context, piece, got);
+    } while (is_read && got == sizeof piece);
+    (void)os_file_close(descriptor);
+    return is_read;
+}
+
+static void count_lines(void *context, const char *piece, size_t size)
+{
+    size_t *count = context;
+    for (size_t index = 0; index < size; index++) {
+        *count += piece[index] == '\n';
+    }
+}
+
+size_t os_mapping_count(void)
+{
+    size_t count = 0;
+    return read_through("/proc/self/maps", count_lines, &count) ? count : 0;
+}
+
+static void add_digits(void *context, const char *piece, size_t size)
+{
+    size_t *number = context;
+    for (size_t index = 0; index < size && piece[index] >= '0' && piece[index] <= '9'; index++) {
+        *number = *number * 10 + (size_t)(piece[index] - '0');
+    }
+}
+
+size_t os_mapping_limit(void)
+{
+    size_t limit = 0;
+    return read_through("/proc/sys/vm/max_map_count", add_digits, &limit) ? limit : 0;
+}
+
+size_t os_pages_owned(const void *start, size_t size)
+{
+    const uint64_t is_present = (uint64_t)1 << 63;
+    const uint64_t is_swapped = (uint64_t)1 << 62;
+    const uint64_t is_shared = (uint64_t)1 << 61;
+    uint64_t entries[64];
+    int descriptor = -1;
+    size_t owned = 0;
+    if (os_file_open("/proc/self/pagemap", &descriptor) != 0) {
+        return size / os_page_size();
+    }
+    uint64_t page = (uintptr_t)start / os_page_size();
+    const uint64_t end = page + size / os_page_size();
+    while (page < end) {
+        const size_t most = sizeof entries / sizeof entries[0];
+        const size_t count = end - page < most ? (size_t)(end - page) : most;
+        size_t got = 0;
+        if (os_file_read_at(descriptor, entries, count * sizeof entries[0],
+                            page * sizeof entries[0], &got) != 0 ||
+            got != count * sizeof entries[0]) {
+            break;
+        }
+        for (size_t index = 0; index < count; index++) {
+            owned += (entries[index] & (is_present | is_swapped)) != 0 &&
+                     (entries[index] & is_shared) == 0;
+        }
+        page += count;
+    }
+    (void)os_file_close(descriptor);
+    return owned;
 }

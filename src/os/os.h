@@ -180,4 +180,56 @@ int os_pages_unback(void *start, size_t size);
 /* Sets what may be done with mapped pages. */
 int os_pages_set_access(void *start, size_t size, unsigned access);
 
+/* A number that tells the file from any other that exists; 0 when the descriptor is none. */
+uint64_t os_file_identity(int descriptor);
+
+/* Gives the descriptor a number far from those that programs count on, where there is room. */
+int os_descriptor_raise(int descriptor);
+
+/* Maps the pages behind [from, from + size), which are mapped shared, at `to` as well, in place of what is there; who
+ * reads or writes there meanwhile finds the old pages or the new ones. An error number; but for ENOMEM of a kernel
+ * that has no memory for its own books, `to` is then as it was. */
+int os_pages_alias(void *from, size_t size, void *to);
+
+/* Puts fresh pages that read as zero in place of [start, start + size). */
+int os_pages_renew(void *start, size_t size);
+
+/* Shared pages go back to the kernel, wherever they are mapped, and read as zero (MADV_REMOVE). */
+int os_pages_remove(void *start, size_t size);
+
+/* Takes the pages out of this mapping, not out of the file they belong to; and keeps children of a fork from having
+ * it. */
+void os_pages_hide(void *start, size_t size);
+void os_pages_keep_from_children(void *start, size_t size);
+
+/* How many of the pages, which a private mapping has, are copies of the process's own; a count. */
+size_t os_pages_owned(const void *start, size_t size);
+
+/* How many mappings the process has, and how many the kernel allows; 0 when it does not say. */
+size_t os_mapping_count(void);
+size_t os_mapping_limit(void);
+
+/*
+ * Freezing: whoever writes to frozen pages waits until they thaw. One range at a time, kept by a lock of the caller's.
+ */
+typedef enum os_freezer {
+    OS_FREEZER_NONE,
+    /* The kernel lets writers wait (userfaultfd), the program's own and those inside of system calls. */
+    OS_FREEZER_KERNEL,
+    /* The pages are read-only, and a handler of SIGSEGV lets the program's writers wait. A system call that
+     * writes there fails with EFAULT. */
+    OS_FREEZER_SIGNAL
+} os_freezer;
+
+/* Gets ready; asks the kernel again what it allows in the child of a fork, after os_freezer_forget. */
+os_freezer os_freezer_prepare(void);
+os_freezer os_freezer_used(void);
+void os_freezer_forget(void);
+
+/* False, with nothing changed, when the kernel refuses. */
+bool os_pages_freeze(void *start, size_t size);
+
+/* `replaced`: others have been put in the pages' place since. */
+void os_pages_thaw(void *start, size_t size, bool replaced);
+
 #endif

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/userfaultfd.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/*
+ * Freezing pages, in one of two ways.
+ *
+ * By userfaultfd: the range is registered and write-protected there. A writer, in the program or in the kernel, sleeps
+ * in its page fault until the range is woken; nobody has to read the descriptor for that. Other pages put in the place
+ * of frozen ones (mremap, mmap) end the registration by themselves, and then the sleepers have only to be woken.
+ *
+ * By mprotect, where the kernel does not let the process have faults of the kernel's own: a handler of SIGSEGV waits
+ * until the range thaws, and the instruction is tried again.
+ */
+
+/* Newer than some of the headers that this is built with. */
+#define FEATURE_WP_UNPOPULATED ((uint64_t)1 << 13)
+
+static _Atomic(int) faults = -1; /* the userfaultfd */
+static _Atomic(os_freezer) freezer;
+static bool has_unpopulated; /* pages that are not there yet can be frozen as well */
+
+/* The frozen range, for the handler; a count that is odd while there is one, and that its waiters sleep on. */
+static _Atomic(uintptr_t) frozen_start;
+static _Atomic(uintptr_t) frozen_size;
+static _Atomic(uint32_t) freezes;
+static struct sigaction handler_before;
+
+static bool control(unsigned long request, void *argument)
+{
+    return ioctl(atomic_load_explicit(&faults, memory_order_relaxed), request, argument) == 0;
+}
+
+/* ---- by the kernel ---- */
+
+static int open_faults(void)
+{
+    const int descriptor = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+    if (descriptor >= 0) {
+        return descriptor;
+    }
+    /* Since Linux 6.1 the device's permissions decide as well. */
+    const int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+    if (device < 0) {
+        return -1;
+    }
+    const int made = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+    (void)close(device);
+    return made;
+}
+
+/* A descriptor with these features, or -1: the kernel lets each be asked once. */
+static int open_with(uint64_t features)
+{
+    const int opened = open_faults();
+    if (opened < 0) {
+        return -1;
+    }
+    const int descriptor = os_descriptor_raise(opened);
+    struct uffdio_api api = {.api = UFFD_API, .features = features};
+    if (ioctl(descriptor, UFFDIO_API, &api) != 0) {
+        (void)close(descriptor);
+        return -1;
+    }
+    return descriptor;
+}
+
+static bool prepare_kernel(void)
+{
+    /* Shared memory came with Linux 5.19, pages that were never touched with 6.4. */
+    const uint64_t needed = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM;
+    int descriptor = open_with(needed | FEATURE_WP_UNPOPULATED);
+    has_unpopulated = descriptor >= 0;
+    if (descriptor < 0) {
+        descriptor = open_with(needed);
+    }
+    atomic_store_explicit(&faults, descriptor, memory_order_relaxed);
+    return descriptor >= 0;
+}
+
+/* Private pages that were never touched become the kernel's page of zeros, which can be frozen. */
+static void touch(uintptr_t start, size_t size)
+{
+    for (size_t offset = 0; offset < size; offset += os_page_size()) {
+        (void)__atomic_load_n((const unsigned char *)(start + offset), __ATOMIC_RELAXED);
+    }
+}
+
+static bool freeze_by_kernel(uintptr_t start, size_t size)
+{
+    if (!has_unpopulated) {
+        touch(start, size);
+    }
+    struct uffdio_register registration = {.range = {.start = start, .len = size},
+                                           .mode = UFFDIO_REGISTER_MODE_WP};
+    if (!control(UFFDIO_REGISTER, &registration)) {
+        return false;
+    }
+    struct uffdio_writeprotect protection = {.range = registration.range,
+                                             .mode = UFFDIO_WRITEPROTECT_MODE_WP};
+    if (!control(UFFDIO_WRITEPROTECT, &protection)) {
+        (void)control(UFFDIO_UNREGISTER, &registration.range);
+        return false;
+    }
+    return true;
+}
+
+static void thaw_by_kernel(uintptr_t start, size_t size, bool replaced)
+{
+    struct uffdio_range range = {.start = start, .len = size};
+    if (replaced) {
+        (void)control(UFFDIO_WAKE, &range);
+    } else {
+        struct uffdio_writeprotect protection = {.range = range};
+        (void)control(UFFDIO_WRITEPROTECT, &protection);
+        (void)control(UFFDIO_UNREGISTER, &range);
+    }
+}
+
+/* ---- by a signal ---- */
+
+/* True if the word at `address` can be written; does so without changing it, and without a fault. */
+static bool is_writable(uintptr_t address)
+{
+    uint32_t unused = 0;
+    const uint32_t add_nothing = FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 0);
+    return syscall(SYS_futex, &unused, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, NULL,
+                   address & ~(uintptr_t)3, add_nothing) >= 0;
+}
+
+/* A fault that was none of ours goes to whom it would have gone without us. */
+static void pass_on(int signal, siginfo_t *info, void *context)
+{
+    if ((handler_before.sa_flags & SA_SIGINFO) != 0) {
+        handler_before.sa_sigaction(signal, info, context);
+    } else if (handler_before.sa_handler != SIG_DFL && handler_before.sa_handler != SIG_IGN) {
+        handler_before.sa_handler(signal);
+    } else {
+        /* The instruction faults again, and now ends the process as it should. */
+        const struct sigaction standard = {.sa_handler = SIG_DFL};
+        (void)sigaction(signal, &standard, NULL);
+    }
+}
+
+static void on_fault(int signal, siginfo_t *info, void *context)
+{
+    const int saved = errno;
+    const uintptr_t address = (uintptr_t)info->si_addr;
+    bool is_ours = false;
+    if (info->si_code == SEGV_ACCERR) {
+        const uint32_t count = atomic_load(&freezes);
+        const bool is_frozen =
+            (count & 1) != 0 && address - atomic_load(&frozen_start) < atomic_load(&frozen_size);
+        if (is_frozen) {
+            os_wait(&freezes, count, UINT64_MAX);
+        }
+        /* Where it has thawed meanwhile, the instruction will do at its next try. */
+        is_ours = is_frozen || is_writable(address);
+    }
+    errno = saved;
+    if (!is_ours) {
+        pass_on(signal, info, context);
+    }
+}
+
+/* The program may have put a handler of its own in our place. */
+static bool install_handler(void)
+{
+    struct sigaction current;
+    if (sigaction(SIGSEGV, NULL, &current) != 0) {
+        return false;
+    }
+    if ((current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == on_fault) {
+        return true;
+    }
+    handler_before = current;
+    struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    ours.sa_mask = current.sa_mask;
+    return sigaction(SIGSEGV, &ours, NULL) == 0;
+}
+
+/* ---- the contract ---- */
+
+os_freezer os_freezer_prepare(void)
+{
+    const int saved = errno;
+    if (freezer == OS_FREEZER_NONE) {
+        freezer = prepare_kernel() ? OS_FREEZER_KERNEL : OS_FREEZER_SIGNAL;
+    }
+    if (freezer == OS_FREEZER_SIGNAL && !install_handler()) {
+        freezer = OS_FREEZER_NONE;
+    }
+    errno = saved;
+    return freezer;
+}
+
+os_freezer os_freezer_used(void)
+{
+    return freezer;
+}
+
+void os_freezer_forget(void)
+{
+    const int saved = errno;
+    const int descriptor = atomic_exchange_explicit(&faults, -1, memory_order_relaxed);
+    if (descriptor >= 0) {
+        (void)close(descriptor);
+    }
+    freezer = OS_FREEZER_NONE;
+    errno = saved;
+}
+
+bool os_pages_freeze(void *start, size_t size)
+{
+    const int saved = errno;
+    bool done = false;
+    if (freezer == OS_FREEZER_KERNEL) {
+        done = freeze_by_kernel((uintptr_t)start, size);
+        if (!done && errno != ENOMEM) {
+            /* The program may have closed the descriptor: another one next time. */
+            atomic_store_explicit(&faults, -1, memory_order_relaxed);
+            freezer = OS_FREEZER_NONE;
+        }
+    } else if (freezer == OS_FREEZER_SIGNAL) {
+        atomic_store(&frozen_start, (uintptr_t)start);
+        atomic_store(&frozen_size, size);
+        atomic_fetch_add(&freezes, 1);
+        done = os_pages_set_access(start, size, OS_READ) == 0;
+        if (!done) {
+            atomic_fetch_add(&freezes, 1);
+            os_wake(&freezes, INT32_MAX);
+        }
+    }
+    errno = saved;
+    return done;
+}
+
+void os_pages_thaw(void *start, size_t size, bool replaced)
+{
+    const int saved = errno;
+    if (freezer == OS_FREEZER_KERNEL) {
+        thaw_by_kernel((uintptr_t)start, size, replaced);
+    } else if (freezer == OS_FREEZER_SIGNAL) {
+        if (!replaced) {
+            (void)os_pages_set_access(start, size, OS_READ | OS_WRITE);
+        }
+        atomic_fetch_add(&freezes, 1);
+        os_wake(&freezes, INT32_MAX);
+    }
+    errno = saved;
+}
