@@ -82,7 +82,7 @@ TARN_API void tarn_malloc_destroy(tarn_heap *heap);
 /* ------------------------------------------------------------------------------------------------------------
  * Statistics.
  */
-#define TARN_MALLOC_STATS_VERSION 1
+#define TARN_MALLOC_STATS_VERSION 2
 #define TARN_MALLOC_CLASSES_MAX 96
 
 typedef struct tarn_malloc_class_stats {
@@ -91,6 +91,26 @@ typedef struct tarn_malloc_class_stats {
     uint64_t spans;   /* spans of this class, a count */
     size_t waste;     /* bytes of the spans' touched slots that are free */
 } tarn_malloc_class_stats;
+
+/* How writers to pages that compaction moves are made to wait. */
+typedef enum tarn_malloc_guard {
+    TARN_MALLOC_GUARD_NONE, /* nothing was moved yet, or nothing can be */
+    TARN_MALLOC_GUARD_KERNEL, /* in their page faults (userfaultfd), those inside of system calls too */
+    TARN_MALLOC_GUARD_SIGNAL /* in a handler of SIGSEGV; a system call that writes there fails with EFAULT */
+} tarn_malloc_guard;
+
+/* What compact:1 has done. */
+typedef struct tarn_malloc_compact_stats {
+    uint64_t passes;          /* times that spans were looked through, a count */
+    uint64_t pairs_tried;     /* windows that were compared, a count of pairs */
+    uint64_t pairs_joined;    /* windows that joined a frame that others were on, a count */
+    uint64_t bytes_recovered; /* that were resident and are not since, over the whole run */
+    size_t frames;            /* bytes of memory that windows share now */
+    size_t windows;           /* bytes of addresses that are mapped to them now */
+    uint64_t pause_us_max;    /* the longest that a writer can have waited, microseconds */
+    uint64_t pause_us_sum;    /* all that writers to any window can have waited */
+    tarn_malloc_guard guard;
+} tarn_malloc_compact_stats;
 
 /* Figures of a moment; threads go on meanwhile, so sums may be off by what happened between two reads. */
 typedef struct tarn_malloc_stats {
@@ -109,6 +129,7 @@ typedef struct tarn_malloc_stats {
     uint64_t purges;    /* times pages went back to the kernel, a count */
     size_t purged;      /* bytes that ever went back */
     tarn_malloc_class_stats classes[TARN_MALLOC_CLASSES_MAX];
+    tarn_malloc_compact_stats compact; /* since version 2 */
 } tarn_malloc_stats;
 
 /* Fills what fits in `size` bytes (sizeof *stats of the caller), so that old callers work with new libraries. */
@@ -132,6 +153,8 @@ TARN_API void tarn_malloc_report(tarn_malloc_format format,
  *   background:0 no helper thread: decay is looked at only inside allocator calls
  *   limit:SIZE   the most address space to hold from the kernel (k, m, g); beyond it NULL; 0: none
  *   stats:1      print a table to standard error at exit
+ *   compact:1    let sparse pages share memory where their blocks do not meet; no block changes its address
+ *                (docs/compaction.md says what it needs and costs)
  * An unknown key or a bad value warns once on standard error and is ignored.
  */
 

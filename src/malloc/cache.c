@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "malloc/core.h"
+#include "malloc/compact.h"
 
 #include "base/bits.h"
 
@@ -26,6 +26,7 @@
 
 /* Slots are linked so many bytes ahead, so that a span touches pages as it needs them. */
 #define LINK_BYTES 4096
+#define SHUFFLE_SLOTS 256
 #define IDLE_TURNS 32 /* turns after which an empty current span may serve another class */
 /* Times that a current span reports to be empty before it is relinked to stop that. */
 #define EMPTIES_MAX 16
@@ -206,6 +207,42 @@ static size_t link_bytes(const malloc_span *span)
     return span->reach > span->bound + more ? span->reach - span->bound : more;
 }
 
+/* Links slots that a span on shared frames kept out of its list. */
+static void link_claimed(linker *builder)
+{
+    uint16_t slots[COMPACT_CLAIMS];
+    const unsigned want = LINK_BYTES / builder->span->slot_size;
+    const unsigned most = want == 0 ? 1 : want < COMPACT_CLAIMS ? want : COMPACT_CLAIMS;
+    const unsigned count = compact_claim(builder->span, slots, most);
+    for (unsigned index = 0; index < count; index++) {
+        linker_add(builder, builder->span->base + slots[index] * (size_t)builder->span->slot_size);
+    }
+}
+
+/* Links `count` slots from the first untouched one on in an order that nobody foresees, block by block: whatever a program
+ * frees regularly leaves slots in use where they do not meet those of another span. */
+static void link_shuffled(linker *builder, unsigned count)
+{
+    const malloc_span *span = builder->span;
+    uint8_t order[SHUFFLE_SLOTS];
+    for (unsigned done = 0; done < count; done += SHUFFLE_SLOTS) {
+        const unsigned here = count - done < SHUFFLE_SLOTS ? count - done : SHUFFLE_SLOTS;
+        uint64_t chance = os_random();
+        for (unsigned index = 0; index < here; index++) {
+            /* Knuth's Algorithm P, from the inside out. */
+            const unsigned other = (unsigned)((chance >> 32) % (index + 1));
+            order[index] = (uint8_t)index;
+            order[index] = order[other];
+            order[other] = (uint8_t)index;
+            chance = chance * 0x5851F42D4C957F2Du + 0x14057B7EF767814Fu;
+        }
+        for (unsigned index = 0; index < here; index++) {
+            const size_t slot = span->touched + done + order[index];
+            linker_add(builder, span->base + slot * span->slot_size);
+        }
+    }
+}
+
 /* Puts slots on the empty list of a span that has `used` in use: those of a page that was given back, else ones
  * never touched. False when there are none. The span reports neither sparse nor empty while it is current. */
 static bool extend(malloc_span *span, int32_t used, int32_t mark)
@@ -218,13 +255,21 @@ static bool extend(malloc_span *span, int32_t used, int32_t mark)
         span->purged &= (uint16_t)(span->purged - 1);
         link_page(&builder, page);
     }
+    if (span->mesh != NULL) {
+        link_claimed(&builder);
+    }
     if (builder.last == NULL) {
         unsigned count = (unsigned)(link_bytes(span) / span->slot_size);
         const unsigned rest = span->slot_count - (unsigned)span->touched;
         count = count == 0 ? 1 : count;
         count = count < rest ? count : rest;
-        for (unsigned index = 0; index < count; index++) {
-            linker_add(&builder, span->base + (span->touched + index) * (size_t)span->slot_size);
+        if (malloc_conf.compact) {
+            link_shuffled(&builder, count);
+        } else {
+            for (unsigned index = 0; index < count; index++) {
+                linker_add(&builder,
+                           span->base + (span->touched + index) * (size_t)span->slot_size);
+            }
         }
         span->touched = (uint16_t)(span->touched + count);
         __atomic_store_n(&span->bound, span->touched * (uintptr_t)span->slot_size,
@@ -267,7 +312,7 @@ static bool splice_pending(malloc_span *span, int32_t used);
 static bool has_better(const malloc_heap *heap, malloc_span *span)
 {
     malloc_span *other = heap->partial[span->class_index].last;
-    return other != NULL && heap->reserve[span->class_index] == NULL &&
+    return other != NULL && heap->reserve[span->class_index] == NULL && other->mesh == NULL &&
            (other->touched - span_used(other)) * (size_t)span->slot_size >= LINK_BYTES / 2;
 }
 
@@ -277,7 +322,12 @@ static void retire(malloc_heap *heap, malloc_span *span, int32_t used)
     span->state = SPAN_FULL;
     span_set_head(span, span_word(span, 0, 0));
     span_queue_append(&heap->full, span);
-    set_current(heap, span->class_index, &nil_span);
+    if (heap->current[span->class_index] == span) {
+        set_current(heap, span->class_index, &nil_span);
+    }
+    if (span->mesh != NULL) {
+        hide_own(heap, span); /* from here on compaction may come by, and frees ask the lock */
+    }
     if (span->touched < span->slot_count) {
         heap->reserve[span->class_index] = span;
     }
@@ -297,7 +347,8 @@ static void *take_last(malloc_heap *heap, unsigned class_index)
     }
     const int32_t used = span_used_at(span, link);
     if (!splice_pending(span, used) &&
-        ((span->purged == 0 && has_better(heap, span)) || !extend(span, used, MARK_NEVER))) {
+        ((span->purged == 0 && span->mesh == NULL && has_better(heap, span)) ||
+         !extend(span, used, MARK_NEVER))) {
         retire(heap, span, used);
     }
     *slot = 0;
@@ -316,6 +367,13 @@ unsigned span_used(malloc_span *span)
 static bool list_is_empty(malloc_span *span)
 {
     return (uint32_t)(span_head(span) >> TAG_SHIFT) == (span_tag(span) ^ END_FLIP);
+}
+
+/* Makes the list one without slots, of a span with `used` in use, which reports when the last of them is freed. */
+static void empty_list(malloc_span *span, int32_t used)
+{
+    span->mark = 1;
+    span_set_head(span, span_end_word(span, 2 * (uint64_t)(uint32_t)(used - 1)));
 }
 
 /* Cuts the unit of a span without slots in use into slots of the class. */
@@ -376,7 +434,7 @@ static malloc_span *take_other(malloc_heap *heap, unsigned class_index)
     }
     for (unsigned index = 0; index < CLASS_COUNT && span == NULL; index++) {
         malloc_span *other = heap->current[index];
-        if (other != &nil_span && heap->turns - other->turn >= IDLE_TURNS &&
+        if (other != &nil_span && heap->turns - other->turn >= IDLE_TURNS && other->mesh == NULL &&
             other->pending == NULL && span_used(other) == 0) {
             set_current(heap, index, &nil_span);
             span = other;
@@ -401,6 +459,12 @@ static malloc_span *empty_span(malloc_heap *heap, unsigned class_index)
     return span != NULL ? span : fresh_span(heap, class_index, page_heap_take_unit(heap->pages));
 }
 
+/* New slots for an empty list; false when there are none to be had. */
+static bool refill(malloc_span *span, int32_t used)
+{
+    return splice_pending(span, used) || extend(span, used, MARK_NEVER);
+}
+
 /* A span with free slots; the lock is held. */
 static malloc_span *next_span(malloc_heap *heap, unsigned class_index)
 {
@@ -415,7 +479,7 @@ static malloc_span *next_span(malloc_heap *heap, unsigned class_index)
         span_queue_remove(&heap->full, span);
         heap->reserve[class_index] = NULL;
         const int32_t used = (int32_t)span_used(span);
-        (void)(splice_pending(span, used) || extend(span, used, MARK_NEVER));
+        (void)refill(span, used);
         return span;
     }
     if (heap->kind == HEAP_THREAD) {
@@ -435,11 +499,17 @@ static void *take_locked(malloc_heap *heap, unsigned class_index)
         return slot;
     }
     malloc_span *span = next_span(heap, class_index);
+    while (span != NULL && list_is_empty(span)) {
+        const int32_t used = (int32_t)span_used(span);
+        if (refill(span, used)) {
+            break;
+        }
+        /* What it has free lies on frames where others are. */
+        retire(heap, span, used);
+        span = next_span(heap, class_index);
+    }
     if (span == NULL) {
         return NULL;
-    }
-    if (list_is_empty(span)) {
-        (void)extend(span, (int32_t)span_used(span), MARK_NEVER);
     }
     span->state = SPAN_CURRENT;
     span->empties = 0;
@@ -473,7 +543,9 @@ void *heap_take(malloc_heap *heap, unsigned class_index)
 /* The count in use at which a span is sparse: the larger the slots, the likelier are free pages. */
 static int32_t sparse_mark(const malloc_span *span)
 {
-    const unsigned part = span->slot_size >= os_page_size() ? 2 : span->slot_size >= 256 ? 4 : 8;
+    const unsigned part = span->slot_size >= os_page_size() || malloc_conf.compact ? 2
+                          : span->slot_size >= 256                                 ? 4
+                                                                                   : 8;
     return (int32_t)(span->slot_count / part);
 }
 
@@ -484,14 +556,16 @@ static void release(malloc_heap *heap, malloc_span *span)
     span->pending_count = 0;
     span->unit = UNIT_NONE;
     span->state = SPAN_FREE;
-    page_heap_give_unit(span);
+    if (span->mesh == NULL || compact_leave(span)) {
+        page_heap_give_unit(span);
+    }
 }
 
 /* Keeps an empty span at hand, the oldest one going back for it: a thread whose need goes up and down takes the same
  * spans again without a word to the page heap. */
 static void spare(malloc_heap *heap, malloc_span *span, uint64_t *slot)
 {
-    if (heap->kind != HEAP_THREAD) {
+    if (heap->kind != HEAP_THREAD || span->mesh != NULL) {
         release(heap, span);
         return;
     }
@@ -565,6 +639,7 @@ static void make_sparse(malloc_heap *heap, malloc_span *span)
     span->state = SPAN_SPARSE;
     hide_own(heap, span);
     atomic_store_explicit(&heap->has_sparse, true, memory_order_relaxed);
+    compact_notice();
 }
 
 /* A span that goes from full to empty in no time is left to its thread; one that stays sparse is not. The others' events
@@ -583,21 +658,44 @@ static void give_last(malloc_heap *heap, malloc_span *span, uint64_t *slot)
     if (span->state != SPAN_CURRENT) {
         leave_partial(heap, span);
         spare(heap, span, slot);
-    } else if (span->empties == EMPTIES_MAX) {
+    } else if (span->empties == EMPTIES_MAX && span->mesh == NULL) {
         reset_current(heap, span);
     } else {
-        span->empties++;
+        span->empties = (uint8_t)(span->empties + (span->empties < EMPTIES_MAX));
         span->turn = heap->turns;
         span_set_head(span, span_word(span, LABEL_EMPTY, (uintptr_t)slot));
     }
 }
 
+/* What compaction has to know of a slot that is given. True when the span went with its last one. */
+__attribute__((noinline)) static bool give_compacted(malloc_heap *heap, malloc_span *span,
+                                                     const uint64_t *slot)
+{
+    if (span->state == SPAN_SPARSE) {
+        compact_notice();
+    }
+    if (span->mesh == NULL) {
+        return false;
+    }
+    TARN_CHECK(!compact_keeps(span, slot), "double free", heap->interface.name, slot);
+    if (span->state != SPAN_FULL || span->mark != 1) {
+        return false;
+    }
+    /* All its other slots are kept. */
+    leave_full(heap, span);
+    release(heap, span);
+    return true;
+}
+
 void heap_give(malloc_heap *heap, malloc_span *span, void *given)
 {
     uint64_t *slot = given;
+    if (base_unlikely(malloc_conf.compact) && give_compacted(heap, span, slot)) {
+        return;
+    }
     if (span->state == SPAN_FULL) {
         give_first(heap, span, slot);
-        if (span->pending != NULL && heap->kind == HEAP_THREAD) {
+        if ((span->pending != NULL || span->mesh != NULL) && heap->kind == HEAP_THREAD) {
             make_sparse(heap, span);
         }
         give_if_whole(heap, span);
@@ -793,8 +891,13 @@ static void give_whole(malloc_heap *heap, malloc_span *span, bool is_owner)
 {
     span->pending = NULL;
     span->pending_count = 0;
-    if (span->state == SPAN_CURRENT) {
+    if (span->state == SPAN_CURRENT && span->mesh == NULL) {
         reset_current(heap, span);
+        return;
+    }
+    if (span->state == SPAN_CURRENT) {
+        set_current(heap, span->class_index, &nil_span);
+        release(heap, span);
         return;
     }
     const bool is_hidden = span->state == SPAN_SPARSE;
@@ -803,7 +906,7 @@ static void give_whole(malloc_heap *heap, malloc_span *span, bool is_owner)
     } else {
         leave_partial(heap, span);
     }
-    if (heap->kind != HEAP_THREAD) {
+    if (heap->kind != HEAP_THREAD || (span->mesh != NULL && (is_owner || is_hidden))) {
         release(heap, span);
         return;
     }
@@ -820,13 +923,27 @@ static void give_whole(malloc_heap *heap, malloc_span *span, bool is_owner)
     span_queue_append(&heap->drained, span);
 }
 
+/* A full span on shared frames, which no thread's table has, is to be found again for what is pending. */
+static void reopen(malloc_heap *heap, malloc_span *span)
+{
+    leave_full(heap, span);
+    empty_list(span, (int32_t)span_used(span));
+    span->state = heap->kind == HEAP_THREAD ? SPAN_SPARSE : SPAN_PARTIAL;
+    span_queue_append(&heap->partial[span->class_index], span);
+    if (heap->kind == HEAP_CENTRAL) {
+        central_note(span->class_index);
+    }
+    compact_notice();
+}
+
 /* A full span gets the parcel as its list, labels and all; any other keeps it until its own list ends. */
 static void receive(malloc_heap *heap, malloc_span *span, parcel *sent, bool is_owner)
 {
     const uint64_t label = sent->link >> LABEL_SHIFT;
     const unsigned count = (unsigned)(parcel_base(span) - label) / 2 + 1;
     /* A parcel's labels are those of a span with every slot linked. */
-    const bool takes_list = span->state == SPAN_FULL && span->touched == span->slot_count;
+    const bool takes_list =
+        span->state == SPAN_FULL && span->touched == span->slot_count && span->mesh == NULL;
     if (count > span->slot_count) {
         corrupted(heap, sent);
     }
@@ -840,7 +957,9 @@ static void receive(malloc_heap *heap, malloc_span *span, parcel *sent, bool is_
         span->pending = sent;
         span->pending_count = (uint16_t)(span->pending_count + count);
         /* Its labels will not tell when the last slot in use is freed, so freeing has to come by here. */
-        if (span->state == SPAN_PARTIAL && is_owner) {
+        if (span->state == SPAN_FULL && span->mesh != NULL) {
+            reopen(heap, span);
+        } else if (span->state == SPAN_PARTIAL && is_owner) {
             make_sparse(heap, span);
         } else if (span->state == SPAN_PARTIAL) {
             heap->has_parked = true;
@@ -1017,6 +1136,9 @@ size_t heap_trim_own(malloc_heap *heap)
     os_lock_take(&heap->lock);
     heap_collect(heap);
     heap_release_unused(heap);
+    while (malloc_conf.compact && heap->young.first != NULL) {
+        make_sparse(heap, heap->young.first);
+    }
     for (unsigned index = 0; index < CLASS_COUNT; index++) {
         for (malloc_span *span = heap->partial[index].first; span != NULL; span = span->next) {
             given += span_purge(span);
@@ -1087,8 +1209,6 @@ void heap_init(malloc_heap *heap, heap_kind kind, page_heap *pages)
 
 /* ---- looking at a span that stands still ---- */
 
-#define SLOT_WORDS (UNIT_SIZE / 8 / 64)
-
 static void set_bit(uint64_t *bits, size_t index)
 {
     bits[index / 64] |= (uint64_t)1 << (index % 64);
@@ -1099,8 +1219,7 @@ static bool has_bit(const uint64_t *bits, size_t index)
     return (bits[index / 64] >> (index % 64) & 1) != 0;
 }
 
-/* A bit for each slot that is free: on the list, or on a page that was given back. False when the list is broken. */
-static bool free_slots(malloc_span *span, uint64_t *bits)
+bool span_free_slots(malloc_span *span, uint64_t *bits)
 {
     memset(bits, 0, SLOT_WORDS * sizeof *bits);
     unsigned found = 0;
@@ -1126,13 +1245,16 @@ static bool free_slots(malloc_span *span, uint64_t *bits)
             found++;
         }
     }
+    if (span->mesh != NULL) {
+        found += compact_add_kept(span, bits);
+    }
     return found + span_used(span) == span->touched;
 }
 
 bool span_visit(malloc_span *span, tarn_visitor *visitor, void *context)
 {
     uint64_t bits[SLOT_WORDS];
-    (void)free_slots(span, bits);
+    (void)span_free_slots(span, bits);
     for (size_t slot = 0; slot < span->touched; slot++) {
         if (!has_bit(bits, slot) &&
             !visitor(context, (void *)(span->base + slot * span->slot_size), span->slot_size)) {
@@ -1145,7 +1267,26 @@ bool span_visit(malloc_span *span, tarn_visitor *visitor, void *context)
 bool span_check(malloc_span *span)
 {
     uint64_t bits[SLOT_WORDS];
-    return free_slots(span, bits);
+    return span_free_slots(span, bits);
+}
+
+void span_add_pending(const malloc_span *span, uint64_t *bits)
+{
+    for (const parcel *sent = span->pending; sent != NULL; sent = sent->next) {
+        uint64_t word = span_word(span, 0, (uintptr_t)sent);
+        while ((uint32_t)(word >> TAG_SHIFT) == span_tag(span)) {
+            set_bit(bits, (word & (UNIT_SIZE - 1)) / span->slot_size);
+            word = *word_at(span, word);
+        }
+    }
+}
+
+void span_unlink_all(malloc_span *span)
+{
+    const int32_t used = (int32_t)span_used(span) - (int32_t)span->pending_count;
+    span->pending = NULL;
+    span->pending_count = 0;
+    empty_list(span, used);
 }
 
 size_t span_purge(malloc_span *span)
@@ -1153,7 +1294,7 @@ size_t span_purge(malloc_span *span)
     const size_t page = os_page_size();
     uint64_t bits[SLOT_WORDS];
     if ((span->state != SPAN_PARTIAL && span->state != SPAN_SPARSE) || span_used(span) == 0 ||
-        !free_slots(span, bits)) {
+        span->mesh != NULL || !span_free_slots(span, bits)) {
         return 0;
     }
     uint32_t busy = 0;
@@ -1174,9 +1315,8 @@ size_t span_purge(malloc_span *span)
     if (given == 0) {
         return 0;
     }
-    const int32_t used = (int32_t)span_used(span);
-    linker builder = {.span = span, .label = 2 * (uint64_t)(uint32_t)(used - 1)};
-    span->mark = 1;
+    empty_list(span, (int32_t)span_used(span));
+    linker builder = {.span = span, .label = span_head(span) >> LABEL_SHIFT};
     for (size_t slot = 0; slot < span->touched; slot++) {
         if (has_bit(bits, slot) && (pages_of(span, slot) & span->purged) == 0) {
             linker_add(&builder, span->base + slot * span->slot_size);
@@ -1185,8 +1325,6 @@ size_t span_purge(malloc_span *span)
     if (builder.last != NULL) {
         *builder.last = span_end_word(span, builder.label);
         span_set_head(span, builder.head);
-    } else {
-        span_set_head(span, span_end_word(span, builder.label));
     }
     return given;
 }

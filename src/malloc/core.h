@@ -64,6 +64,7 @@ typedef struct malloc_heap malloc_heap;
 typedef struct malloc_span malloc_span;
 typedef struct malloc_chunk malloc_chunk;
 typedef struct page_heap page_heap;
+typedef struct span_mesh span_mesh;
 
 typedef enum span_state {
     SPAN_FREE = 0, /* the unit belongs to the page heap */
@@ -109,6 +110,8 @@ typedef struct malloc_span {
     uint8_t state; /* span_state */
     bool is_young; /* sparse by count, but not for long enough: its thread still has it to itself */
     uint8_t empties; /* times that it became empty since it became current, a count */
+    uint16_t looked; /* slots in use when compaction last looked at it */
+    span_mesh *mesh; /* of a span that shares frames with others: see compact.h */
 } malloc_span;
 
 /* Slots of one span that another thread frees travel to their owner together, linked as on the span's list, through
@@ -443,6 +446,18 @@ bool span_check(malloc_span *span);
 /* Takes the wholly free pages out of the span's list and gives them back; returns their bytes. */
 size_t span_purge(malloc_span *span);
 
+#define SLOT_WORDS (UNIT_SIZE / 8 / 64)
+
+/* A bit for each slot that is free: on the list, or kept out of it. False when the list is broken; the owner stands
+ * still. */
+bool span_free_slots(malloc_span *span, uint64_t *bits);
+
+/* Adds the slots that are pending. */
+void span_add_pending(const malloc_span *span, uint64_t *bits);
+
+/* Empties the list of a span with slots in use, and what is pending: the caller keeps the free ones. */
+void span_unlink_all(malloc_span *span);
+
 void span_queue_append(span_queue *queue, malloc_span *span);
 void span_queue_remove(span_queue *queue, malloc_span *span);
 
@@ -531,6 +546,7 @@ typedef struct malloc_options {
     size_t limit;     /* bytes; 0: none */
     bool background;
     bool stats;
+    bool compact;
 } malloc_options;
 
 extern malloc_options malloc_conf;

@@ -117,6 +117,8 @@ static void load_one(const char *text, size_t length, bool *warned_key, bool *wa
         good = parse_switch(value, rest, &malloc_conf.background);
     } else if (equals(text, key, "stats")) {
         good = parse_switch(value, rest, &malloc_conf.stats);
+    } else if (equals(text, key, "compact")) {
+        good = parse_switch(value, rest, &malloc_conf.compact);
     } else {
         if (!*warned_key) {
             warn("unknown key", text, key);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
-#include "malloc/core.h"
+#include "malloc/compact.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -20,8 +20,12 @@
 #define WAKE_BYTES ((size_t)1 << 20) /* dirty bytes that are worth waking the helper for */
 #define WAKE_SPANS (WAKE_BYTES / UNIT_SIZE)
 #define STACK_BYTES ((size_t)128 << 10)
-#define BLIND_BYTES ((size_t)64 << 10) /* dirty bytes worth a look at the clock */
-#define IDLE_LOOKS 4                   /* in a row without work before the helper sleeps */
+#define BLIND_BYTES ((size_t)64 << 10)  /* dirty bytes worth a look at the clock */
+#define COMPACT_WORTH ((size_t)1 << 20) /* bytes that make a pass worth another one soon */
+#define COMPACT_DELAYS 4
+#define COMPACT_REST 9 /* times as long as a pass took is nothing done */
+#define COMPACT_PAUSE_MS_MAX 8000
+#define IDLE_LOOKS 4 /* in a row without work before the helper sleeps */
 
 typedef enum helper_state {
     HELPER_NONE,
@@ -49,6 +53,35 @@ static void purge_own(void *context, malloc_heap *heap)
     *given += page_heap_purge(heap->pages, 0);
 }
 
+static bool has_compact_work(void)
+{
+    return atomic_load_explicit(&compact_is_due, memory_order_relaxed) || frames_have_sealed();
+}
+
+/* A pass that finds little puts the next one off. */
+static void compact_when_due(void)
+{
+    static _Atomic(uint64_t) next_pass; /* os_clock_ms */
+    static _Atomic(unsigned) delays;    /* doublings of the time between passes */
+    const uint64_t now = os_clock_ms();
+    uint64_t due = atomic_load_explicit(&next_pass, memory_order_relaxed);
+    if (!has_compact_work() || now < due ||
+        !atomic_compare_exchange_strong_explicit(&next_pass, &due, now + COMPACT_PAUSE_MS_MAX,
+                                                 memory_order_relaxed, memory_order_relaxed)) {
+        return;
+    }
+    const bool is_due = atomic_load_explicit(&compact_is_due, memory_order_relaxed);
+    const size_t given = compact_pass(!is_due);
+    const uint64_t took = os_clock_ms() - now;
+    unsigned slower = atomic_load_explicit(&delays, memory_order_relaxed);
+    slower = given >= COMPACT_WORTH ? 0 : slower + (slower < COMPACT_DELAYS);
+    atomic_store_explicit(&delays, slower, memory_order_relaxed);
+    uint64_t pause = (uint64_t)malloc_conf.decay_ms << slower;
+    pause = pause < COMPACT_PAUSE_MS_MAX ? pause : COMPACT_PAUSE_MS_MAX;
+    pause = pause > took * COMPACT_REST ? pause : took * COMPACT_REST;
+    atomic_store_explicit(&next_pass, now + pause, memory_order_relaxed);
+}
+
 static void look(void)
 {
     static _Atomic(unsigned) looks;
@@ -59,6 +92,7 @@ static void look(void)
         (void)page_heap_purge(&process_pages, 0);
         heaps_visit(purge_own, &given);
     }
+    compact_when_due();
 }
 
 static void add_dirty(void *context, malloc_heap *heap)
@@ -70,7 +104,7 @@ static void add_dirty(void *context, malloc_heap *heap)
 static bool has_work(void)
 {
     size_t dirty = atomic_load_explicit(&process_pages.dirty, memory_order_relaxed);
-    if (dirty != 0 || central_has_work() || thread_has_work()) {
+    if (dirty != 0 || central_has_work() || thread_has_work() || has_compact_work()) {
         return true;
     }
     heaps_visit(add_dirty, &dirty);
@@ -169,7 +203,8 @@ static void look_when_due(void)
 /* True when spans with few slots in use wait for a look, the calling thread's or central's. */
 static bool has_sparse_work(void)
 {
-    return central_has_work() || (thread_self.heap != NULL && heap_has_work(thread_self.heap));
+    return atomic_load_explicit(&compact_is_due, memory_order_relaxed) || central_has_work() ||
+           (thread_self.heap != NULL && heap_has_work(thread_self.heap));
 }
 
 void scavenger_notice(page_heap *pages)
@@ -224,6 +259,7 @@ size_t scavenger_trim(void)
     }
     given += thread_scavenge(0);
     given += central_purge(0);
+    given += compact_pass(true);
     given += page_heap_purge(&process_pages, SIZE_MAX);
     heaps_visit(trim_own, &given);
     return given;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "malloc/core.h"
+#include "malloc/compact.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -25,6 +25,7 @@ static void fork_all(bool before, bool child)
         scavenger_fork(true, child);
         heaps_fork(true);
         thread_lock_all();
+        compact_fork(true, child);
         page_heap_fork(&process_pages, true);
         map_fork(true);
         meta_fork(true);
@@ -32,6 +33,7 @@ static void fork_all(bool before, bool child)
         meta_fork(false);
         map_fork(false);
         page_heap_fork(&process_pages, false);
+        compact_fork(false, child);
         thread_unlock_all(child);
         heaps_fork(false);
         scavenger_fork(false, child);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "malloc/core.h"
+#include "malloc/compact.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,6 +47,7 @@ static void gather(tarn_malloc_stats *stats)
     stats->purges = pages->purges;
     stats->purged = pages->purged;
     os_lock_release(&pages->lock);
+    compact_stats(&stats->compact);
     thread_unlock_all(false);
     stats->metadata = meta_bytes();
 }
@@ -100,6 +101,19 @@ typedef struct figure {
             {"purged", "bytes that went back", (stats)->purged},                                   \
     }
 
+#define COMPACT_FIGURES(compact)                                                                   \
+    {                                                                                              \
+        {"passes", "passes of compaction", (compact)->passes},                                     \
+            {"pairs_tried", "pairs of windows compared", (compact)->pairs_tried},                  \
+            {"pairs_joined", "windows that joined others", (compact)->pairs_joined},               \
+            {"bytes_recovered", "bytes that are not resident since", (compact)->bytes_recovered},  \
+            {"frames", "bytes of memory that windows share", (compact)->frames},                   \
+            {"windows", "bytes of addresses mapped to them", (compact)->windows},                  \
+            {"pause_us_max", "longest wait of a writer", (compact)->pause_us_max},                 \
+            {"pause_us_sum", "all such waits", (compact)->pause_us_sum},                           \
+            {"guard", "1: by the kernel, 2: by a signal", (compact)->guard},                       \
+    }
+
 static void put_table(const sink *out, const tarn_malloc_stats *stats)
 {
     const figure figures[] = FIGURES(stats);
@@ -107,6 +121,12 @@ static void put_table(const sink *out, const tarn_malloc_stats *stats)
     for (size_t index = 0; index < sizeof figures / sizeof *figures; index++) {
         put(out, "  %-14s %15llu  %s\n", figures[index].name, figures[index].value,
             figures[index].text);
+    }
+    const figure compact[] = COMPACT_FIGURES(&stats->compact);
+    for (size_t index = 0; malloc_conf.compact && index < sizeof compact / sizeof *compact;
+         index++) {
+        put(out, "  %-15s %14llu  %s\n", compact[index].name, compact[index].value,
+            compact[index].text);
     }
     put(out, "  %14s %15s %10s %15s\n", "slot size", "live slots", "spans", "waste");
     for (uint32_t index = 0; index < stats->class_count; index++) {
@@ -125,7 +145,12 @@ static void put_json(const sink *out, const tarn_malloc_stats *stats)
     for (size_t index = 0; index < sizeof figures / sizeof *figures; index++) {
         put(out, ",\"%s\":%llu", figures[index].name, figures[index].value);
     }
-    put(out, ",\"classes\":[");
+    const figure compact[] = COMPACT_FIGURES(&stats->compact);
+    put(out, ",\"compact\":{");
+    for (size_t index = 0; index < sizeof compact / sizeof *compact; index++) {
+        put(out, "%s\"%s\":%llu", index == 0 ? "" : ",", compact[index].name, compact[index].value);
+    }
+    put(out, "},\"classes\":[");
     const char *comma = "";
     for (uint32_t index = 0; index < stats->class_count; index++) {
         const tarn_malloc_class_stats *entry = &stats->classes[index];
@@ -156,6 +181,11 @@ static void put_xml(const sink *out, const tarn_malloc_stats *stats)
     for (size_t index = 0; index < sizeof figures / sizeof *figures; index++) {
         put(out, "<figure name=\"%s\" value=\"%llu\"/>\n", figures[index].name,
             figures[index].value);
+    }
+    const figure compact[] = COMPACT_FIGURES(&stats->compact);
+    for (size_t index = 0; index < sizeof compact / sizeof *compact; index++) {
+        put(out, "<figure name=\"compact.%s\" value=\"%llu\"/>\n", compact[index].name,
+            compact[index].value);
     }
     put(out, "</malloc>\n");
 }
