@@ -43,6 +43,13 @@ check-programs: ## install real programs and compare their output on Tarn with t
 	@cmake --build --preset release -j $(JOBS) --target tarn_cli tarn_malloc
 	@tests/programs/run build/release
 
+.PHONY: soak
+soak: ## threads and forks on a malloc that compacts, for SOAK_SECONDS (default 60) each; SOAK_FORKS (default 1000)
+	@tools/setup check
+	@$(MAKE) --no-print-directory build/release/build.ninja
+	@cmake --build --preset release -j $(JOBS) --target tarn_malloc compact_stress
+	@tests/stress/run build/release $(or $(SOAK_SECONDS),60) $(or $(SOAK_FORKS),1000)
+
 .PHONY: install
 install: ## install under PREFIX (default /usr/local); DESTDIR is honoured
 	@tools/setup run docs
