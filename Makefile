@@ -58,13 +58,14 @@ install: ## install under PREFIX (default /usr/local); DESTDIR is honoured
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
 
 .PHONY: bench
-bench: ## run the workloads on Tarn and on the other mallocs, side by side; regions, pools, overlays
+bench: ## run the workloads on Tarn and on the other mallocs, side by side; regions, pools, overlays, compaction
 	@tools/setup bench
 	@$(MAKE) --no-print-directory all PRESET=bench
 	@bench/run --build build/bench
 	@bench/run-regions --build build/bench $(REGIONS)
 	@bench/run-pools --build build/bench $(POOLS)
 	@bench/run-overlays --build build/bench $(OVERLAYS)
+	@bench/run-compact --build build/bench $(COMPACT)
 
 .PHONY: lint
 lint: ## clang-format, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck

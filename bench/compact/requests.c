@@ -3,10 +3,10 @@
 /*
  * Asks a Redis server, checks every reply, and measures how long single requests take.
  *
- *     requests load  SOCKET FIRST COUNT SIZE               SETs the keys, many at a time
- *     requests ask   SOCKET FIRST COUNT SIZE N SECONDS     GETs and SETs random ones of them, one at a time: N of each,
- *                                                          or as many as SECONDS allow, whichever ends first
- *     requests check SOCKET FIRST COUNT SIZE               GETs them all, many at a time
+ *     requests load  SOCKET FIRST COUNT SIZE              SETs the keys, many at a time; after each batch a GET and a SET
+ *                                                         of random ones of them, one at a time
+ *     requests ask   SOCKET FIRST COUNT SIZE N            GETs and SETs N random ones of them, one at a time
+ *     requests check SOCKET FIRST COUNT SIZE              GETs them all, many at a time
  *
  * Keys are numbered from FIRST; a key's name follows from its number, and its value from its number and SIZE. So any
  * value that the server has kept can be compared with what it should be. One that it has evicted is no fault.
@@ -197,23 +197,6 @@ static uint64_t nanoseconds(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static void load(uint64_t first, uint64_t count, size_t size)
-{
-    const uint64_t start = nanoseconds();
-    for (uint64_t done = 0; done < count; done += BATCH) {
-        const uint64_t batch = count - done < BATCH ? count - done : BATCH;
-        for (uint64_t i = 0; i < batch; i++) {
-            add_set(first + done + i, size);
-        }
-        flush();
-        for (uint64_t i = 0; i < batch; i++) {
-            take_set();
-        }
-    }
-    printf("{\"requests\":%llu,\"failed\":%llu,\"ns\":%llu}\n", (unsigned long long)count,
-           (unsigned long long)failed, (unsigned long long)(nanoseconds() - start));
-}
-
 static void check(uint64_t first, uint64_t count, size_t size)
 {
     uint64_t kept = 0;
@@ -246,48 +229,80 @@ static void print_times(const char *name, uint32_t *times, size_t count)
            times[count - 1]);
 }
 
-static void ask(uint64_t first, uint64_t count, size_t size, uint64_t most, double seconds)
+static uint32_t gets[SAMPLES_MAX]; /* ns that each took */
+static uint32_t sets[SAMPLES_MAX];
+static size_t samples;
+static uint64_t kept; /* GETs whose key was there */
+
+/* One GET and one SET of random keys among `count` from `first`. */
+static void ask_once(uint64_t first, uint64_t count, size_t size, work_random *random)
 {
-    static uint32_t gets[SAMPLES_MAX];
-    static uint32_t sets[SAMPLES_MAX];
+    const uint64_t asked = first + work_below(random, (uint32_t)count);
+    const uint64_t given = first + work_below(random, (uint32_t)count);
+    const uint64_t start = nanoseconds();
+    add_get(asked);
+    flush();
+    kept += take_get(asked, size);
+    const uint64_t between = nanoseconds();
+    add_set(given, size);
+    flush();
+    take_set();
+    const uint64_t end = nanoseconds();
+    if (samples < SAMPLES_MAX) {
+        gets[samples] = (uint32_t)(between - start);
+        sets[samples] = (uint32_t)(end - between);
+        samples++;
+    }
+}
+
+static void print_asked(uint64_t requests, uint64_t ns)
+{
+    printf("{\"requests\":%llu,\"failed\":%llu,\"kept\":%llu,\"ns\":%llu,",
+           (unsigned long long)requests, (unsigned long long)failed, (unsigned long long)kept,
+           (unsigned long long)ns);
+    print_times("get", gets, samples);
+    printf(",");
+    print_times("set", sets, samples);
+    printf("}\n");
+}
+
+static void ask(uint64_t first, uint64_t count, size_t size, uint64_t times)
+{
     work_random random = {work_mix(first + size)};
     const uint64_t start = nanoseconds();
-    uint64_t kept = 0;
-    size_t done = 0;
-    while (done < most && done < SAMPLES_MAX && (double)(nanoseconds() - start) < seconds * 1e9) {
-        const uint64_t asked = first + work_below(&random, (uint32_t)count);
-        const uint64_t given = first + work_below(&random, (uint32_t)count);
-        const uint64_t a = nanoseconds();
-        add_get(asked);
-        flush();
-        kept += take_get(asked, size);
-        const uint64_t b = nanoseconds();
-        add_set(given, size);
-        flush();
-        take_set();
-        const uint64_t c = nanoseconds();
-        gets[done] = (uint32_t)(b - a);
-        sets[done] = (uint32_t)(c - b);
-        done++;
+    for (uint64_t i = 0; i < times; i++) {
+        ask_once(first, count, size, &random);
     }
-    if (done == 0) {
-        fail("no time to ask anything");
+    print_asked(2 * times, nanoseconds() - start);
+}
+
+static void load(uint64_t first, uint64_t count, size_t size)
+{
+    work_random random = {work_mix(first + size)};
+    uint64_t requests = 0;
+    const uint64_t start = nanoseconds();
+    for (uint64_t done = 0; done < count; done += BATCH) {
+        const uint64_t batch = count - done < BATCH ? count - done : BATCH;
+        for (uint64_t i = 0; i < batch; i++) {
+            add_set(first + done + i, size);
+        }
+        flush();
+        for (uint64_t i = 0; i < batch; i++) {
+            take_set();
+        }
+        ask_once(first, done + batch, size, &random);
+        requests += batch + 2;
     }
-    printf("{\"requests\":%zu,\"failed\":%llu,\"kept\":%llu,", 2 * done, (unsigned long long)failed,
-           (unsigned long long)kept);
-    print_times("get", gets, done);
-    printf(",");
-    print_times("set", sets, done);
-    printf("}\n");
+    print_asked(requests, nanoseconds() - start);
 }
 
 int main(int argc, char **argv)
 {
     const char *what = argc > 5 ? argv[1] : "";
-    const bool asks = strcmp(what, "ask") == 0 && argc == 8;
+    const bool asks = strcmp(what, "ask") == 0 && argc == 7;
     if (!asks && !(argc == 6 && (strcmp(what, "load") == 0 || strcmp(what, "check") == 0))) {
         fprintf(stderr, "usage: requests load|check SOCKET FIRST COUNT SIZE\n"
-                        "       requests ask SOCKET FIRST COUNT SIZE N SECONDS\n");
+                        "       requests ask SOCKET FIRST COUNT SIZE N\n");
         return 2;
     }
     const uint64_t first = strtoull(argv[3], NULL, 10);
@@ -298,7 +313,7 @@ int main(int argc, char **argv)
     }
     join(argv[2]);
     if (asks) {
-        ask(first, count, size, strtoull(argv[6], NULL, 10), strtod(argv[7], NULL));
+        ask(first, count, size, strtoull(argv[6], NULL, 10));
     } else if (what[0] == 'l') {
         load(first, count, size);
     } else {

@@ -110,6 +110,7 @@ class Work:
     name = ""
     purpose = ""
     most = 1000  # rounds
+    command = "bench/run-regions"  # whose work it is
 
     def __init__(self, scale):
         self.scale = scale  # of the number of operations; 1 for a full run
@@ -139,7 +140,7 @@ class Work:
                     except Failure as failure:
                         self.faults[cell, subject.name] = str(failure)
                         self.runs[cell][subject.name] = []
-                        print(f"bench/run-regions: {self.name} {cell} on {subject.name}: {failure}", file=sys.stderr)
+                        print(f"{self.command}: {self.name} {cell} on {subject.name}: {failure}", file=sys.stderr)
 
     def values(self, cell, name, key):
         return [run[key] for run in self.runs.get(cell, {}).get(name, []) if key in run]
