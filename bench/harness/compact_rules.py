@@ -7,6 +7,7 @@ LIVE_MOST = 3.5
 PEAK_MOST = 1.15
 LOWER_BY = 0.30
 LATENCY_MOST = 1.15
+MAPPINGS_SHARE = 0.5  # of what the kernel allows to a process
 
 
 def judge(verdicts, group, subjects):
@@ -30,6 +31,7 @@ def of_fragment(group, names):
     yield ("fragment: throughput at least Mesh's",
            ", ".join(f"{ratio:.2f} of the time of {name}" for name, ratio in times.items()),
            all(ratio <= 1 for ratio in times.values()) if times else None)
+    yield of_mappings(group, ("peak", "freed", "end", "touched", "empty"))
 
 
 def of_redis(group, _names):
@@ -48,6 +50,16 @@ def of_redis(group, _names):
     yield (f"redis: median latency at most {LATENCY_MOST} times that with the system's malloc",
            "" if worst is None else f"worst {ratios[worst]:.2f}, {worst}",
            None if worst is None else ratios[worst] <= LATENCY_MOST)
+    yield of_mappings(group, ("loaded", "end", "checked"))
+
+
+def of_mappings(group, moments):
+    """The most mappings at any of the moments; the program may want some of its own."""
+    with open("/proc/sys/vm/max_map_count", encoding="ascii") as file:
+        most = int(file.read())
+    counts = [count for moment in moments for count in group.values(group.name, OURS, f"{moment}.maps")]
+    return (f"{group.name}: at most {MAPPINGS_SHARE:.0%} of the mappings that a process may have",
+            f"{max(counts, default=0)} of {most}", max(counts) <= MAPPINGS_SHARE * most if counts else None)
 
 
 RULES = {"fragment": of_fragment, "redis": of_redis}

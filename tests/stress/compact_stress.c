@@ -53,12 +53,17 @@
 #ifdef STRESS_DIRECT
 #include "tarn/malloc.h"
 #define heap_alloc tarn_malloc
+#define heap_zeroed tarn_calloc
 #define heap_resize tarn_realloc
 #define heap_free tarn_free
+#define heap_trim() (void)tarn_malloc_trim()
 #else
+#include <malloc.h>
 #define heap_alloc malloc
+#define heap_zeroed calloc
 #define heap_resize realloc
 #define heap_free free
+#define heap_trim() (void)malloc_trim(0)
 #endif
 
 enum {
@@ -243,12 +248,26 @@ static size_t some_size(uint64_t *random)
     return between(random, SIZE_LOW, kind < 10 ? SIZE_PIPE : SIZE_HIGH);
 }
 
+static void check_zeroed(const object *one)
+{
+    for (size_t i = 0; i < one->size; i++) {
+        if (one->start[i] != 0) {
+            FAIL("calloc of %u bytes at %p: byte %zu is 0x%02x, not zero", one->size,
+                 (void *)one->start, i, one->start[i]);
+        }
+    }
+}
+
 static object new_object(uint64_t *random, uint64_t id)
 {
+    const bool zeroed = draw(random) % 4 == 0;
     object one = {NULL, id, (uint32_t)some_size(random), BY_STORES};
-    one.start = heap_alloc(one.size);
+    one.start = zeroed ? heap_zeroed(1, one.size) : heap_alloc(one.size);
     if (one.start == NULL) {
         FAIL("no memory for %u bytes", one.size);
+    }
+    if (zeroed) {
+        check_zeroed(&one);
     }
     make(one.start, one.size, id);
     return one;
@@ -974,6 +993,9 @@ int main(int argc, char **argv)
         }
         const long twice = mapped_twice();
         twice_kib = twice > twice_kib ? twice : twice_kib;
+        if (turn % 16 == 0) {
+            heap_trim();
+        }
         if (forks < choice.forks) {
             const double took = fork_once(forks % 2 == 0, draw(&random));
             longest = took > longest ? took : longest;
