@@ -399,8 +399,7 @@ copy_granules(uint64_t *to, const uint64_t *from, const uint64_t *granules, unsi
         for (uint64_t rest = granules[word]; rest != 0; rest &= rest - 1) {
             const size_t first = (word * (size_t)64 + (size_t)__builtin_ctzll(rest)) * step;
             for (size_t index = first; index < first + step; index++) {
-                const uint64_t part = __atomic_load_n(&from[index], __ATOMIC_RELAXED);
-                __atomic_store_n(&to[index], part, __ATOMIC_RELAXED);
+                to[index] = __atomic_load_n(&from[index], __ATOMIC_RELAXED);
             }
         }
     }
