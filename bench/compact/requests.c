@@ -53,7 +53,7 @@ static void join(const char *path)
     if (strlen(path) >= sizeof address.sun_path) {
         fail("the name of the socket is too long");
     }
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path));
     server = socket(AF_UNIX, SOCK_STREAM, 0);
     if (server < 0 || connect(server, (struct sockaddr *)&address, sizeof address) != 0) {
         fail("cannot connect");

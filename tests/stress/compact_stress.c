@@ -505,6 +505,9 @@ static void *work(void *context)
                 come_to_rest();
             }
         }
+        if (done) {
+            break;
+        }
         thin_out(self);
         const double end = now() + (double)between(&self->random, 50, 900) * 1e-3;
         do {
