@@ -623,6 +623,7 @@ size_t compact_pass(bool all)
         sigset_t every;
         sigset_t before;
         sigfillset(&every);
+        sigdelset(&every, SIGSEGV);
         pthread_sigmask(SIG_SETMASK, &every, &before);
         given = run(all);
         pthread_sigmask(SIG_SETMASK, &before, NULL);

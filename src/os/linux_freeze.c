@@ -173,6 +173,69 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     }
 }
 
+/* True if the text of /proc/PID/status says that the signal is blocked. */
+static bool says_blocked(const char *text, int signal)
+{
+    const char *line = strstr(text, "SigBlk:");
+    if (line == NULL) {
+        return true;
+    }
+    uint64_t mask = 0;
+    for (line += strlen("SigBlk:"); *line == '\t' || *line == ' '; line++) {
+    }
+    for (; (*line >= '0' && *line <= '9') || (*line >= 'a' && *line <= 'f'); line++) {
+        mask = mask << 4 | (uint64_t)(*line <= '9' ? *line - '0' : *line - 'a' + 10);
+    }
+    return (mask >> (signal - 1) & 1) != 0;
+}
+
+static bool thread_blocks(const char *name, int signal)
+{
+    char path[64] = "/proc/self/task/";
+    char text[4096];
+    int descriptor = -1;
+    size_t got = 0;
+    if (strlen(name) > 16) {
+        return true;
+    }
+    strcat(strcat(path, name), "/status");
+    if (os_file_open(path, &descriptor) != 0) {
+        return false; /* it has ended */
+    }
+    (void)os_file_read(descriptor, text, sizeof text - 1, &got);
+    (void)os_file_close(descriptor);
+    text[got] = '\0';
+    return got > 0 && says_blocked(text, signal);
+}
+
+/* True if a thread, other than the calling one, blocks the signal: a fault would be its end, whatever the handler. */
+static bool any_thread_blocks(int signal)
+{
+    _Alignas(uint64_t) char entries[2048];
+    const pid_t self = (pid_t)syscall(SYS_gettid);
+    const int folder = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool is_blocked = folder < 0;
+    long got = 0;
+    while (!is_blocked && (got = syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0) {
+        for (long at = 0; at < got && !is_blocked;) {
+            /* An entry: inode and offset of 8 bytes each, its length of 2, a type of 1, the name. */
+            uint16_t length = 0;
+            memcpy(&length, entries + at + 16, sizeof length);
+            const char *name = entries + at + 19;
+            pid_t thread = 0;
+            for (const char *digit = name; *digit >= '0' && *digit <= '9'; digit++) {
+                thread = thread * 10 + (*digit - '0');
+            }
+            is_blocked = thread != 0 && thread != self && thread_blocks(name, signal);
+            at += length;
+        }
+    }
+    if (folder >= 0) {
+        (void)close(folder);
+    }
+    return is_blocked;
+}
+
 /* The program may have put a handler of its own in our place. */
 static bool install_handler(void)
 {
@@ -197,7 +260,7 @@ os_freezer os_freezer_prepare(void)
     if (freezer == OS_FREEZER_NONE) {
         freezer = prepare_kernel() ? OS_FREEZER_KERNEL : OS_FREEZER_SIGNAL;
     }
-    if (freezer == OS_FREEZER_SIGNAL && !install_handler()) {
+    if (freezer == OS_FREEZER_SIGNAL && (any_thread_blocks(SIGSEGV) || !install_handler())) {
         freezer = OS_FREEZER_NONE;
     }
     errno = saved;

@@ -584,6 +584,46 @@ static void writers_wait_in_a_handler_where_the_kernel_has_none(void **state)
     assert_int_equal(status, 0);
 }
 
+static void *block_signals(void *argument)
+{
+    int *ends = argument;
+    char go = 0;
+    sigset_t every;
+    sigfillset(&every);
+    pthread_sigmask(SIG_SETMASK, &every, NULL);
+    return write(ends[1], "b", 1) == 1 && read(ends[2], &go, 1) == 1 ? argument : NULL;
+}
+
+static void a_thread_that_blocks_faults_keeps_pages_where_they_are(void **state)
+{
+    (void)state;
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        uint64_t chance = seed;
+        int ends[4];
+        char came = 0;
+        pthread_t thread;
+        if (!refuse(SYS_userfaultfd, SYS_ioctl)) {
+            _exit(77);
+        }
+        bool good = pipe(ends) == 0 && pipe(ends + 2) == 0 &&
+                    pthread_create(&thread, NULL, block_signals, ends) == 0 &&
+                    read(ends[0], &came, 1) == 1;
+        scatter(&chance);
+        good = good && stats().windows == 0;
+        good = good && write(ends[3], "g", 1) == 1 && pthread_join(thread, NULL) == 0;
+        tarn_malloc_trim();
+        good = good && stats().windows > 0 && all_are_whole();
+        _exit(good ? 0 : 1);
+    }
+    const int status = wait_for(child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        skip();
+    }
+    assert_int_equal(status, 0);
+}
+
 static void a_child_is_right_whatever_its_parents_threads_write(void **state)
 {
     (void)state;
@@ -644,6 +684,7 @@ int main(void)
         cmocka_unit_test(mappings_are_left_to_the_program),
         cmocka_unit_test(writers_lose_nothing_while_pages_move),
         cmocka_unit_test(writers_wait_in_a_handler_where_the_kernel_has_none),
+        cmocka_unit_test(a_thread_that_blocks_faults_keeps_pages_where_they_are),
         cmocka_unit_test(a_child_is_right_whatever_its_parents_threads_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
