@@ -141,6 +141,12 @@ static bool is_writable(uintptr_t address)
 /* A fault that was none of ours goes to whom it would have gone without us. */
 static void pass_on(int signal, siginfo_t *info, void *context)
 {
+    if ((handler_before.sa_flags & SA_NODEFER) == 0) {
+        sigset_t itself;
+        sigemptyset(&itself);
+        sigaddset(&itself, signal);
+        (void)sigprocmask(SIG_BLOCK, &itself, NULL);
+    }
     if ((handler_before.sa_flags & SA_SIGINFO) != 0) {
         handler_before.sa_sigaction(signal, info, context);
     } else if (handler_before.sa_handler != SIG_DFL && handler_before.sa_handler != SIG_IGN) {
@@ -247,8 +253,11 @@ static bool install_handler(void)
         return true;
     }
     handler_before = current;
-    struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    /* Who waits in the handler does not block the signal, and so does not look like a thread that always does. */
+    struct sigaction ours = {.sa_sigaction = on_fault,
+                             .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
     ours.sa_mask = current.sa_mask;
+    sigdelset(&ours.sa_mask, SIGSEGV);
     return sigaction(SIGSEGV, &ours, NULL) == 0;
 }
 
