@@ -131,7 +131,8 @@ static void set_current(malloc_heap *heap, unsigned class_index, malloc_span *sp
 
 static void show_own(const malloc_heap *heap, malloc_span *span)
 {
-    if (is_self(heap)) {
+    /* Of a span on shared frames a second free must not write a link. */
+    if (is_self(heap) && span->mesh == NULL) {
         thread_self.own[span->unit % OWN_COUNT] = span;
     }
 }
@@ -324,9 +325,6 @@ static void retire(malloc_heap *heap, malloc_span *span, int32_t used)
     span_queue_append(&heap->full, span);
     if (heap->current[span->class_index] == span) {
         set_current(heap, span->class_index, &nil_span);
-    }
-    if (span->mesh != NULL) {
-        hide_own(heap, span); /* from here on compaction may come by, and frees ask the lock */
     }
     if (span->touched < span->slot_count) {
         heap->reserve[span->class_index] = span;
@@ -668,8 +666,7 @@ static void give_last(malloc_heap *heap, malloc_span *span, uint64_t *slot)
 }
 
 /* What compaction has to know of a slot that is given. True when the span went with its last one. */
-__attribute__((noinline)) static bool give_compacted(malloc_heap *heap, malloc_span *span,
-                                                     const uint64_t *slot)
+__attribute__((noinline)) static bool give_compacted(malloc_heap *heap, malloc_span *span)
 {
     if (span->state == SPAN_SPARSE) {
         compact_notice();
@@ -677,7 +674,6 @@ __attribute__((noinline)) static bool give_compacted(malloc_heap *heap, malloc_s
     if (span->mesh == NULL) {
         return false;
     }
-    TARN_CHECK(!compact_keeps(span, slot), "double free", heap->interface.name, slot);
     if (span->state != SPAN_FULL || span->mark != 1) {
         return false;
     }
@@ -690,7 +686,7 @@ __attribute__((noinline)) static bool give_compacted(malloc_heap *heap, malloc_s
 void heap_give(malloc_heap *heap, malloc_span *span, void *given)
 {
     uint64_t *slot = given;
-    if (base_unlikely(malloc_conf.compact) && give_compacted(heap, span, slot)) {
+    if (base_unlikely(malloc_conf.compact) && give_compacted(heap, span)) {
         return;
     }
     if (span->state == SPAN_FULL) {

@@ -232,9 +232,20 @@ static size_t purge_pages(const malloc_span *span, uint32_t pages)
     return given;
 }
 
+static void set_kept(uint64_t *kept, size_t word, uint64_t bits)
+{
+    __atomic_store_n(&kept[word], bits, __ATOMIC_RELAXED);
+}
+
 bool compact_keeps(const malloc_span *span, const void *slot)
 {
-    return has_bit(kept_of(span->mesh), ((uintptr_t)slot - span->base) / span->slot_size);
+    const span_mesh *mesh = __atomic_load_n(&span->mesh, __ATOMIC_ACQUIRE);
+    if (mesh == NULL) {
+        return false;
+    }
+    const size_t index = ((uintptr_t)slot - span->base) / span->slot_size;
+    const uint64_t bits = __atomic_load_n(&kept_of(mesh)[index / 64], __ATOMIC_RELAXED);
+    return (bits >> (index % 64) & 1) != 0;
 }
 
 unsigned compact_add_kept(const malloc_span *span, uint64_t *bits)
@@ -261,9 +272,9 @@ static span_mesh *begin(malloc_span *span, unsigned kind, const uint64_t *used)
     }
     uint64_t *kept = kept_of(mesh);
     for (unsigned word = 0; word < slot_words(span); word++) {
-        kept[word] = ~used[word];
+        const size_t rest = span->slot_count - word * (size_t)64;
+        set_kept(kept, word, ~used[word] & (rest < 64 ? ~(~(uint64_t)0 << rest) : ~(uint64_t)0));
     }
-    clear_range(kept, span->slot_count, slot_words(span) * (size_t)64);
     (void)purge_pages(span, idle_pages(span, used) & ~(uint32_t)span->purged);
     span_unlink_all(span);
     span->purged = 0;
@@ -271,7 +282,7 @@ static span_mesh *begin(malloc_span *span, unsigned kind, const uint64_t *used)
     __atomic_store_n(&span->bound, span->slot_count * (uintptr_t)span->slot_size, __ATOMIC_RELAXED);
     span->reach = (uint32_t)span->bound;
     mesh->span = span;
-    span->mesh = mesh;
+    __atomic_store_n(&span->mesh, mesh, __ATOMIC_RELEASE);
     return mesh;
 }
 
@@ -289,6 +300,22 @@ static void forget_frame(span_mesh *mesh, unsigned window, const uint64_t *granu
     mesh->frames[window] = NULL;
     mesh->windows--;
     window_bytes -= frame_bytes(mesh->kind);
+}
+
+/* Gives a window without slots in use pages of its own; false, with all as it was, when the kernel refuses. */
+static bool renew(const span_mesh *mesh, unsigned window)
+{
+    const compact_frame *frame = mesh->frames[window];
+    const size_t bytes = frame_bytes(mesh->kind);
+    unsigned char *start = window_at(mesh->span, mesh->kind, window);
+    if (os_pages_renew(start, bytes) == 0) {
+        return true;
+    }
+    if (!os_pages_are_mapped(start, bytes) && os_pages_renew(start, bytes) != 0 &&
+        (frame->alias == NULL || os_pages_alias(frame->alias, bytes, start) != 0)) {
+        base_fatal("lost pages in a failed mmap", "malloc", start);
+    }
+    return false;
 }
 
 bool compact_leave(malloc_span *span)
@@ -324,7 +351,7 @@ bool compact_leave(malloc_span *span)
     }
     if (done) {
         spare_mesh(mesh);
-        span->mesh = NULL;
+        __atomic_store_n(&span->mesh, NULL, __ATOMIC_RELAXED);
     }
     os_lock_release(&frames_lock);
     return done;
@@ -368,8 +395,9 @@ size_t compact_tidy(malloc_span *span)
                 }
             }
         }
-        kept[slot / 64] |= (uint64_t)1 << (slot % 64);
+        set_kept(kept, slot / 64, kept[slot / 64] | (uint64_t)1 << (slot % 64));
     }
+    atomic_fetch_add_explicit(&frames_loosened, 1, memory_order_relaxed);
     span_unlink_all(span);
     uint64_t used[SLOT_WORDS];
     (void)compact_used_slots(span, used);
@@ -378,8 +406,7 @@ size_t compact_tidy(malloc_span *span)
     const uint32_t pages = ((uint32_t)1 << (1u << mesh->kind)) - 1;
     for (unsigned window = 0; window < window_count(mesh->kind); window++) {
         const uint32_t mine = pages << (window << mesh->kind);
-        if (mesh->frames[window] != NULL && (idle & mine) == mine &&
-            os_pages_renew(window_at(span, mesh->kind, window), frame_bytes(mesh->kind)) == 0) {
+        if (mesh->frames[window] != NULL && (idle & mine) == mine && renew(mesh, window)) {
             forget_frame(mesh, window, nothing);
         }
     }
@@ -428,7 +455,16 @@ static bool switch_to(const malloc_span *span, unsigned window, compact_frame *f
     }
     copy_granules((uint64_t *)frame->alias, (const uint64_t *)start, granules, frame_words(kind));
     const bool done = os_pages_alias(frame->alias, bytes, start) == 0;
-    os_pages_thaw(start, bytes, done);
+    const bool is_lost = !done && !os_pages_are_mapped(start, bytes);
+    if (is_lost) {
+        /* What was copied goes into the hole, and the window has pages of its own: like its frame, but alone. */
+        if (os_pages_renew(start, bytes) != 0) {
+            base_fatal("lost pages in a failed mremap", "malloc", start);
+        }
+        copy_granules((uint64_t *)start, (const uint64_t *)frame->alias, granules,
+                      frame_words(kind));
+    }
+    os_pages_thaw(start, bytes, done || is_lost);
     const uint64_t pause = os_clock_us() - before;
     compact_counted.pause_us = pause > compact_counted.pause_us ? pause : compact_counted.pause_us;
     compact_counted.pause_sum_us += pause;
@@ -497,6 +533,9 @@ static bool claim(const malloc_span *span, size_t slot)
             compact_frame *frame = mesh->frames[window];
             size_t from = 0;
             size_t end = 0;
+            if (frame != NULL && frame->is_stuck) {
+                return false;
+            }
             if (frame == NULL || frame->file == NULL) {
                 continue; /* its own pages, or a view of its own of sealed ones */
             }
@@ -513,18 +552,24 @@ static bool claim(const malloc_span *span, size_t slot)
 
 unsigned compact_claim(malloc_span *span, uint16_t *slots, unsigned most)
 {
-    uint64_t *kept = kept_of(span->mesh);
+    span_mesh *mesh = span->mesh;
+    uint64_t *kept = kept_of(mesh);
     unsigned count = 0;
+    if (mesh->nothing_at == atomic_load_explicit(&frames_loosened, memory_order_relaxed)) {
+        return 0;
+    }
     os_lock_take(&frames_lock);
+    const uint64_t loosened = atomic_load_explicit(&frames_loosened, memory_order_relaxed);
     for (unsigned word = 0; word < slot_words(span) && count < most; word++) {
         for (uint64_t rest = kept[word]; rest != 0 && count < most; rest &= rest - 1) {
             const size_t slot = word * (size_t)64 + (size_t)__builtin_ctzll(rest);
             if (claim(span, slot)) {
-                kept[word] &= ~((uint64_t)1 << (slot % 64));
+                set_kept(kept, word, kept[word] & ~((uint64_t)1 << (slot % 64)));
                 slots[count++] = (uint16_t)slot;
             }
         }
     }
+    mesh->nothing_at = count == 0 ? loosened : 0;
     os_lock_release(&frames_lock);
     return count;
 }
@@ -550,19 +595,22 @@ void compact_stats(tarn_malloc_compact_stats *stats)
 
 /* ---- forks ---- */
 
-/* Gives the window pages of its own, with what is in it. */
-static void separate(const span_mesh *mesh, unsigned window)
+/* Gives the window pages of its own, with what is in it; false, with all as it was, when that cannot be. */
+static bool separate(const span_mesh *mesh, unsigned window)
 {
     unsigned char *start = window_at(mesh->span, mesh->kind, window);
     const size_t bytes = frame_bytes(mesh->kind);
     unsigned char *copy = os_pages_map(bytes, os_page_size());
     /* The program may have closed the descriptor that pages are frozen by: once more with another. */
-    bool is_frozen = os_pages_freeze(start, bytes);
-    if (!is_frozen && os_freezer_prepare() != OS_FREEZER_NONE) {
+    bool is_frozen = copy != NULL && os_pages_freeze(start, bytes);
+    if (copy != NULL && !is_frozen && os_freezer_prepare() != OS_FREEZER_NONE) {
         is_frozen = os_pages_freeze(start, bytes);
     }
-    if (copy == NULL || !is_frozen) {
-        base_fatal("no memory to keep a block apart from the child's", "malloc", start);
+    if (!is_frozen) {
+        if (copy != NULL) {
+            os_pages_unmap(copy, bytes);
+        }
+        return false;
     }
     uint64_t all[UNIT_GRANULES / 64];
     memset(all, 0xff, sizeof all);
@@ -570,39 +618,35 @@ static void separate(const span_mesh *mesh, unsigned window)
     const bool done = os_pages_move_to(copy, bytes, start, bytes);
     os_pages_thaw(start, bytes, true);
     if (!done) {
-        base_fatal("no memory to keep a block apart from the child's", "malloc", start);
+        base_fatal("lost pages in a failed mremap", "malloc", start);
     }
+    return true;
 }
 
-static bool make_all_private(bool by_copy)
+/* Of a window that can neither be private nor apart the child has nothing, for its mapping stays behind: the parent
+ * has to go on. */
+static void part_from_children(span_mesh *mesh, unsigned window)
 {
-    bool done = true;
-    for (span_mesh *mesh = meshes; mesh != NULL; mesh = mesh->next) {
-        for (unsigned window = 0; window < window_count(mesh->kind); window++) {
-            const compact_frame *frame = mesh->frames[window];
-            if (frame == NULL || frame->file == NULL) {
-                continue;
-            }
-            unsigned char *start = window_at(mesh->span, mesh->kind, window);
-            if (!by_copy) {
-                done &= frame_make_private(frame, start);
-                continue;
-            }
-            (void)os_pages_alias(frame->alias, frame_bytes(frame->kind), start);
-            separate(mesh, window);
-        }
+    compact_frame *frame = mesh->frames[window];
+    unsigned char *start = window_at(mesh->span, mesh->kind, window);
+    const frame_view view = frame_make_private(frame, start);
+    if (view == FRAME_FOREIGN) {
+        (void)os_pages_alias(frame->alias, frame_bytes(frame->kind), start);
     }
-    return done;
+    if (view != FRAME_PRIVATE && !separate(mesh, window)) {
+        frame->is_stuck = true;
+    }
 }
 
 void compact_fork(bool before, bool child)
 {
     if (before) {
         os_lock_take(&frames_lock);
-        if (meshes != NULL) {
-            /* A file whose descriptor the program closed, and perhaps used for another, is of no use. */
-            if (!frames_are_known() || !make_all_private(false) || !frames_are_known()) {
-                (void)make_all_private(true);
+        for (span_mesh *mesh = meshes; mesh != NULL; mesh = mesh->next) {
+            for (unsigned window = 0; window < window_count(mesh->kind); window++) {
+                if (mesh->frames[window] != NULL && mesh->frames[window]->file != NULL) {
+                    part_from_children(mesh, window);
+                }
             }
         }
         frames_seal();

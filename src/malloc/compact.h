@@ -56,7 +56,10 @@ typedef struct compact_frame {
     uint8_t class_index; /* of the first window, */
     uint8_t place;       /* and which of its span's windows that was */
     bool is_leaving;     /* a pass wants it empty */
-    uint64_t taken[];    /* a bit for each granule */
+    /* Sealed, but a window could not be made private: what others had there is not to be claimed. */
+    bool is_stuck;
+    uint32_t sealed_at; /* passes made when it was sealed, a count */
+    uint64_t taken[];   /* a bit for each granule */
 } compact_frame;
 
 extern os_lock frames_lock;
@@ -83,10 +86,14 @@ void frame_give(compact_frame *frame);
 void frame_join(compact_frame *frame);
 void frame_leave(compact_frame *frame, const uint64_t *granules);
 
-/* Makes the mapping of the window private; false when only a copy would do. */
-bool frame_make_private(const compact_frame *frame, void *window);
-/* True if the descriptors are still those of the files: asked before and after windows are made private. */
-bool frames_are_known(void);
+typedef enum frame_view {
+    FRAME_PRIVATE, /* the window's mapping is private now */
+    FRAME_SHARED,  /* as it was */
+    FRAME_FOREIGN  /* mapped to a file that is none of ours */
+} frame_view;
+
+/* Makes the mapping of the window private, if the file's descriptor is still its own. */
+frame_view frame_make_private(const compact_frame *frame, void *window);
 /* What compaction itself had to touch of frames is no more counted as the process's. */
 void frames_hide(void);
 /* Closes the files: from here on every frame is sealed. */
@@ -108,9 +115,11 @@ struct span_mesh {
     malloc_span *span;
     struct span_mesh *next; /* among all that are in use, or spare ones */
     struct span_mesh *previous;
-    uint8_t kind;                      /* of its windows */
-    uint8_t windows;                   /* that share a frame, a count */
-    uint8_t size;                      /* of this record in units of MESH_STEP */
+    uint8_t kind;    /* of its windows */
+    uint8_t windows; /* that share a frame, a count */
+    uint8_t size;    /* of this record in units of MESH_STEP */
+    uint64_t
+        nothing_at; /* granules had been let go so often when no kept slot could be claimed; 0: never seen */
     compact_frame *frames[UNIT_PAGES]; /* by window; as many as the span has */
     /* uint64_t kept[]: a bit for each slot, behind the last frame */
 };
@@ -138,7 +147,7 @@ bool compact_move(malloc_span *span, unsigned window, unsigned kind, compact_fra
 /* Slots kept out of the list that nobody else's slots are in the way of: at most `most`. They are on the list now. */
 unsigned compact_claim(malloc_span *span, uint16_t *slots, unsigned most);
 
-/* True if the slot is one that is kept. */
+/* True if the slot is one that is kept: it is free. Right without a lock for slots in use, which never are. */
 bool compact_keeps(const malloc_span *span, const void *slot);
 /* Adds the kept slots to the bits; returns how many there are. */
 unsigned compact_add_kept(const malloc_span *span, uint64_t *bits);
@@ -177,6 +186,9 @@ typedef struct compact_counts {
 } compact_counts;
 
 extern compact_counts compact_counted; /* under frames_lock */
+
+/* Times that granules were let go, a count from 1 on. */
+extern _Atomic(uint64_t) frames_loosened;
 
 void compact_stats(tarn_malloc_compact_stats *stats);
 

@@ -28,6 +28,7 @@
 #define FULL_PART 16
 #define SPARSE_PART 4 /* a frame with less than one granule in so many taken is to be emptied */
 #define NONE UINT32_MAX
+#define SEALED_PASSES 4 /* after which windows leave a sealed frame even if they share it still */
 #define CHANGED_PART 16 /* one span in so many has to have changed to be worth a pass */
 #define MAPS_SPARE 4096 /* never used, whatever the kernel allows */
 
@@ -86,6 +87,8 @@ static workspace spans_space;
 static workspace plan_space;
 static size_t map_budget; /* mappings that may still be made */
 static bool was_short;    /* of mappings, in this pass */
+static int pagemap;       /* a descriptor */
+static size_t rotation;   /* the first span of this pass, so that none is left out for ever */
 static unsigned boost;    /* windows are so many kinds larger than they would be */
 
 /* ---- workspace ---- */
@@ -101,8 +104,9 @@ static void *open_space(workspace *space, size_t size)
 static void close_space(workspace *space)
 {
     if (space->start != NULL) {
-        os_pages_unmap(space->start, space->size);
-        space->start = NULL;
+        void *start = space->start;
+        space->start = NULL; /* first: the child of a fork would unmap it too */
+        os_pages_unmap(start, space->size);
     }
 }
 
@@ -265,16 +269,21 @@ static unsigned own_pages(const plan *made, const malloc_span *span, unsigned pl
     os_lock_take(&frames_lock);
     const compact_frame *frame = mesh->frames[place];
     const bool is_sealed = frame->file == NULL;
-    const bool is_leaving = frame->is_leaving;
+    const bool is_old =
+        is_sealed && (uint32_t)compact_counted.passes - frame->sealed_at >= SEALED_PASSES;
+    const unsigned share =
+        frame->is_leaving ? count_pages(frame->taken, made->words) / frame->windows : 0;
     os_lock_release(&frames_lock);
     *was_framed = true;
-    if (is_sealed) {
-        /* Seen privately, it shares its frame until it is written to. */
-        const size_t bytes = frame_bytes(made->kind);
-        const size_t owned = os_pages_owned((void *)(span->base + place * bytes), bytes);
-        return owned < pages ? (unsigned)owned : pages;
+    if (!is_sealed) {
+        return share < pages ? share : pages;
     }
-    return is_leaving ? pages : 0;
+    /* Seen privately, it shares its frame until it is written to. But the memory of the file is not free before its last
+     * frame is left, so they all are in the end. */
+    const size_t bytes = frame_bytes(made->kind);
+    const size_t owned =
+        is_old ? pages : os_pages_owned(pagemap, (void *)(span->base + place * bytes), bytes);
+    return owned < pages ? (unsigned)owned : pages;
 }
 
 static void add_windows(plan *made, malloc_span *span)
@@ -559,8 +568,8 @@ static size_t pass_kind(unsigned kind, const gathering *found, bool all)
     memset(made.first_of, 0xff, sizeof made.first_of);
     memset(made.last_of, 0xff, sizeof made.last_of);
     add_frames(&made);
-    for (size_t index = 0; index < found->count; index++) {
-        malloc_span *span = found->spans[index];
+    for (size_t index = 0; index < found->count && made.window_count < made.window_limit; index++) {
+        malloc_span *span = found->spans[(rotation + index) % found->count];
         malloc_heap *heap = hold(span);
         if (heap != NULL) {
             if (kind_of(span) == kind) {
@@ -596,11 +605,16 @@ static size_t run(bool all)
         return 0;
     }
     map_budget = budget();
+    pagemap = frames_have_sealed() ? os_pagemap_open() : -1;
+    rotation += found.count / 3 + 1;
     was_short = false;
     for (unsigned kind = FRAME_KINDS; kind-- > 0;) {
         given += pass_kind(kind, &found, all);
     }
     close_space(&spans_space);
+    if (pagemap >= 0) {
+        (void)os_file_close(pagemap);
+    }
     boost += was_short && boost + 1 < FRAME_KINDS;
     os_lock_take(&frames_lock);
     frames_hide();
@@ -618,7 +632,11 @@ size_t compact_pass(bool all)
         return 0;
     }
     atomic_store_explicit(&compact_is_due, false, memory_order_relaxed);
-    if (os_freezer_prepare() != OS_FREEZER_NONE) {
+    os_lock_take(&frames_lock);
+    const bool can_freeze = os_freezer_prepare() != OS_FREEZER_NONE;
+    os_lock_release(&frames_lock);
+    /* Files of memory are no good to a process that locks its own, nor where the kernel promises none. */
+    if (can_freeze && !os_memory_is_locked() && !os_memory_is_promised()) {
         /* A signal's handler that writes to frozen pages would wait for itself. */
         sigset_t every;
         sigset_t before;

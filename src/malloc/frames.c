@@ -30,6 +30,7 @@ os_lock frames_lock;
 compact_frame *open_frames[FRAME_KINDS];
 _Atomic(size_t) frame_pages_held;
 _Atomic(size_t) frame_sealed_windows;
+_Atomic(uint64_t) frames_loosened = 1;
 
 static compact_file *files;
 static compact_file *spare_files;
@@ -153,6 +154,7 @@ compact_frame *frame_take(unsigned kind)
         memset(frame->taken, 0, frame_words(kind) * sizeof(uint64_t));
         frame->windows = 0;
         frame->is_leaving = false;
+        frame->is_stuck = false;
         frame->file->frames++;
         link_open(frame);
         atomic_fetch_add_explicit(&frame_pages_held, (size_t)1 << kind, memory_order_relaxed);
@@ -185,6 +187,7 @@ void frame_join(compact_frame *frame)
 
 void frame_leave(compact_frame *frame, const uint64_t *granules)
 {
+    atomic_fetch_add_explicit(&frames_loosened, 1, memory_order_relaxed);
     for (unsigned word = 0; word < frame_words(frame->kind); word++) {
         frame->taken[word] &= ~granules[word];
     }
@@ -197,21 +200,22 @@ void frame_leave(compact_frame *frame, const uint64_t *granules)
     }
 }
 
-bool frame_make_private(const compact_frame *frame, void *window)
+static bool is_known(const compact_file *file)
+{
+    return os_file_identity(file->descriptor) == file->identity;
+}
+
+frame_view frame_make_private(const compact_frame *frame, void *window)
 {
     void *mapped = NULL;
     const compact_file *file = frame->file;
-    return os_file_map(file->descriptor, (uint64_t)(frame->alias - file->alias),
-                       frame_bytes(frame->kind), OS_READ | OS_WRITE, true, window, &mapped) == 0;
-}
-
-bool frames_are_known(void)
-{
-    bool known = true;
-    for (const compact_file *file = files; file != NULL; file = file->next) {
-        known &= os_file_identity(file->descriptor) == file->identity;
+    /* A descriptor that was closed never becomes ours again: what it is after proves what it was meanwhile. */
+    if (!is_known(file) ||
+        os_file_map(file->descriptor, (uint64_t)(frame->alias - file->alias),
+                    frame_bytes(frame->kind), OS_READ | OS_WRITE, true, window, &mapped) != 0) {
+        return FRAME_SHARED;
     }
-    return known;
+    return is_known(file) ? FRAME_PRIVATE : FRAME_FOREIGN;
 }
 
 void frames_hide(void)
@@ -228,6 +232,7 @@ void frames_seal(void)
             next = frame->next;
             frame->file = NULL;
             frame->alias = NULL;
+            frame->sealed_at = (uint32_t)compact_counted.passes;
             atomic_fetch_add_explicit(&frame_sealed_windows, frame->windows, memory_order_relaxed);
         }
         open_frames[kind] = NULL;
@@ -236,7 +241,7 @@ void frames_seal(void)
         compact_file *file = files;
         files = file->next;
         os_pages_unmap(file->alias, FILE_BYTES);
-        if (os_file_identity(file->descriptor) == file->identity) {
+        if (is_known(file)) {
             (void)os_file_close(file->descriptor);
         }
         for (unsigned kind = 0; kind < FRAME_KINDS; kind++) {

@@ -2,6 +2,7 @@
 #include "malloc/fast.h"
 
 #include "base/bits.h"
+#include "malloc/compact.h"
 
 #include <errno.h>
 #include <string.h>
@@ -166,6 +167,9 @@ static void free_slot(malloc_span *span, void *block)
     }
     malloc_heap *owner = atomic_load_explicit(&span->owner, memory_order_acquire);
     TARN_CHECK(owner != NULL, "not a block", POOL, block);
+    if (base_unlikely(malloc_conf.compact) && compact_keeps(span, block)) {
+        base_fatal("double free", POOL, block);
+    }
     if (owner == thread_self.heap) {
         heap_give_own(owner, span, block);
         scavenger_notice(owner->pages);

@@ -23,6 +23,7 @@
 #define BLIND_BYTES ((size_t)64 << 10)  /* dirty bytes worth a look at the clock */
 #define COMPACT_WORTH ((size_t)1 << 20) /* bytes that make a pass worth another one soon */
 #define COMPACT_DELAYS 4
+#define VAIN_PASSES 6
 #define COMPACT_REST 9 /* times as long as a pass took is nothing done */
 #define COMPACT_PAUSE_MS_MAX 8000
 #define IDLE_LOOKS 4 /* in a row without work before the helper sleeps */
@@ -53,9 +54,15 @@ static void purge_own(void *context, malloc_heap *heap)
     *given += page_heap_purge(heap->pages, 0);
 }
 
+/* Windows that were sealed by a fork take memory as they are written to, and are looked at until a few passes found
+ * nothing. */
+static _Atomic(unsigned) vain_passes;
+
 static bool has_compact_work(void)
 {
-    return atomic_load_explicit(&compact_is_due, memory_order_relaxed) || frames_have_sealed();
+    return atomic_load_explicit(&compact_is_due, memory_order_relaxed) ||
+           (frames_have_sealed() &&
+            atomic_load_explicit(&vain_passes, memory_order_relaxed) < VAIN_PASSES);
 }
 
 /* A pass that finds little puts the next one off. */
@@ -72,6 +79,8 @@ static void compact_when_due(void)
     }
     const bool is_due = atomic_load_explicit(&compact_is_due, memory_order_relaxed);
     const size_t given = compact_pass(!is_due);
+    const unsigned vain = atomic_load_explicit(&vain_passes, memory_order_relaxed);
+    atomic_store_explicit(&vain_passes, is_due || given > 0 ? 0 : vain + 1, memory_order_relaxed);
     const uint64_t took = os_clock_ms() - now;
     unsigned slower = atomic_load_explicit(&delays, memory_order_relaxed);
     slower = given >= COMPACT_WORTH ? 0 : slower + (slower < COMPACT_DELAYS);
@@ -273,6 +282,7 @@ void scavenger_fork(bool before, bool child)
         os_lock_take(&helper_lock);
         return;
     }
+    atomic_store_explicit(&vain_passes, 0, memory_order_relaxed);
     if (child) {
         /* Threads do not survive a fork. */
         atomic_store_explicit(&helper, HELPER_NONE, memory_order_relaxed);

@@ -36,6 +36,29 @@ static _Atomic(uintptr_t) frozen_size;
 static _Atomic(uint32_t) freezes;
 static struct sigaction handler_before;
 
+static const char faults_name[] = "anon_inode:[userfaultfd]";
+
+/* A program may close a descriptor that it does not know, and open another file under its number. */
+static bool is_ours(int descriptor)
+{
+    char path[48] = "/proc/self/fd/";
+    char name[sizeof faults_name];
+    char digits[16];
+    size_t count = 0;
+    if (descriptor < 0) {
+        return false;
+    }
+    for (int rest = descriptor; count == 0 || rest > 0; rest /= 10) {
+        digits[count++] = (char)('0' + rest % 10);
+    }
+    size_t length = strlen(path);
+    while (count > 0) {
+        path[length++] = digits[--count];
+    }
+    const ssize_t got = readlink(path, name, sizeof name);
+    return got == (ssize_t)sizeof faults_name - 1 && memcmp(name, faults_name, (size_t)got) == 0;
+}
+
 static bool control(unsigned long request, void *argument)
 {
     return ioctl(atomic_load_explicit(&faults, memory_order_relaxed), request, argument) == 0;
@@ -141,6 +164,20 @@ static bool is_writable(uintptr_t address)
 /* A fault that was none of ours goes to whom it would have gone without us. */
 static void pass_on(int signal, siginfo_t *info, void *context)
 {
+    /* A handler that was put in our place before we were put before it may hand the fault back to us, with the same
+     * siginfo, from deeper in the stack: then nobody wants it. */
+    static _Atomic(uintptr_t) last_info;
+    static _Atomic(uintptr_t) last_depth;
+    const uintptr_t depth = (uintptr_t)__builtin_frame_address(0);
+    const bool is_handed_back =
+        atomic_load(&last_info) == (uintptr_t)info && depth < atomic_load(&last_depth);
+    atomic_store(&last_info, (uintptr_t)info);
+    atomic_store(&last_depth, depth);
+    if (is_handed_back) {
+        const struct sigaction standard = {.sa_handler = SIG_DFL};
+        (void)sigaction(signal, &standard, NULL);
+        return;
+    }
     if ((handler_before.sa_flags & SA_NODEFER) == 0) {
         sigset_t itself;
         sigemptyset(&itself);
@@ -162,19 +199,21 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 {
     const int saved = errno;
     const uintptr_t address = (uintptr_t)info->si_addr;
-    bool is_ours = false;
-    if (info->si_code == SEGV_ACCERR) {
+    bool is_ours_to_mend = false;
+    while (info->si_code == SEGV_ACCERR && !is_ours_to_mend) {
         const uint32_t count = atomic_load(&freezes);
-        const bool is_frozen =
-            (count & 1) != 0 && address - atomic_load(&frozen_start) < atomic_load(&frozen_size);
-        if (is_frozen) {
+        if ((count & 1) != 0 && address - atomic_load(&frozen_start) < atomic_load(&frozen_size)) {
             os_wait(&freezes, count, UINT64_MAX);
+            is_ours_to_mend = true;
+        } else if (is_writable(address)) {
+            /* It has thawed meanwhile: the instruction will do at its next try. */
+            is_ours_to_mend = true;
+        } else if (atomic_load(&freezes) == count) {
+            break;
         }
-        /* Where it has thawed meanwhile, the instruction will do at its next try. */
-        is_ours = is_frozen || is_writable(address);
     }
     errno = saved;
-    if (!is_ours) {
+    if (!is_ours_to_mend) {
         pass_on(signal, info, context);
     }
 }
@@ -266,6 +305,10 @@ static bool install_handler(void)
 os_freezer os_freezer_prepare(void)
 {
     const int saved = errno;
+    if (freezer == OS_FREEZER_KERNEL &&
+        !is_ours(atomic_load_explicit(&faults, memory_order_relaxed))) {
+        freezer = OS_FREEZER_NONE;
+    }
     if (freezer == OS_FREEZER_NONE) {
         freezer = prepare_kernel() ? OS_FREEZER_KERNEL : OS_FREEZER_SIGNAL;
     }
@@ -285,7 +328,7 @@ void os_freezer_forget(void)
 {
     const int saved = errno;
     const int descriptor = atomic_exchange_explicit(&faults, -1, memory_order_relaxed);
-    if (descriptor >= 0) {
+    if (is_ours(descriptor)) {
         (void)close(descriptor);
     }
     freezer = OS_FREEZER_NONE;
@@ -298,8 +341,8 @@ bool os_pages_freeze(void *start, size_t size)
     bool done = false;
     if (freezer == OS_FREEZER_KERNEL) {
         done = freeze_by_kernel((uintptr_t)start, size);
-        if (!done && errno != ENOMEM) {
-            /* The program may have closed the descriptor: another one next time. */
+        if (!done && (errno == EBADF || errno == ENOTTY)) {
+            /* The program has closed the descriptor: another one next time. */
             atomic_store_explicit(&faults, -1, memory_order_relaxed);
             freezer = OS_FREEZER_NONE;
         }

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <linux/falloc.h>
 #include <linux/memfd.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -252,25 +253,27 @@ size_t os_mapping_limit(void)
     return read_through("/proc/sys/vm/max_map_count", add_digits, &limit) ? limit : 0;
 }
 
-size_t os_pages_owned(const void *start, size_t size)
+int os_pagemap_open(void)
+{
+    int descriptor = -1;
+    return os_file_open("/proc/self/pagemap", &descriptor) == 0 ? descriptor : -1;
+}
+
+size_t os_pages_owned(int pagemap, const void *start, size_t size)
 {
     const uint64_t is_present = (uint64_t)1 << 63;
     const uint64_t is_swapped = (uint64_t)1 << 62;
     const uint64_t is_shared = (uint64_t)1 << 61;
     uint64_t entries[64];
-    int descriptor = -1;
     size_t owned = 0;
-    if (os_file_open("/proc/self/pagemap", &descriptor) != 0) {
-        return size / os_page_size();
-    }
     uint64_t page = (uintptr_t)start / os_page_size();
     const uint64_t end = page + size / os_page_size();
-    while (page < end) {
+    while (pagemap >= 0 && page < end) {
         const size_t most = sizeof entries / sizeof entries[0];
         const size_t count = end - page < most ? (size_t)(end - page) : most;
         size_t got = 0;
-        if (os_file_read_at(descriptor, entries, count * sizeof entries[0],
-                            page * sizeof entries[0], &got) != 0 ||
+        if (os_file_read_at(pagemap, entries, count * sizeof entries[0], page * sizeof entries[0],
+                            &got) != 0 ||
             got != count * sizeof entries[0]) {
             break;
         }
@@ -280,6 +283,51 @@ size_t os_pages_owned(const void *start, size_t size)
         }
         page += count;
     }
-    (void)os_file_close(descriptor);
     return owned;
+}
+
+bool os_pages_are_mapped(void *start, size_t size)
+{
+    unsigned char resident[64];
+    const int saved = errno;
+    const size_t piece = sizeof resident * os_page_size();
+    bool mapped = true;
+    for (size_t done = 0; done < size && mapped; done += piece) {
+        const size_t here = size - done < piece ? size - done : piece;
+        mapped = mincore((unsigned char *)start + done, here, resident) == 0;
+    }
+    errno = saved;
+    return mapped;
+}
+
+/* The text of a small file of /proc, "" when there is none. */
+static void read_small(const char *path, char *text, size_t size)
+{
+    int descriptor = -1;
+    size_t got = 0;
+    if (os_file_open(path, &descriptor) == 0) {
+        (void)os_file_read(descriptor, text, size - 1, &got);
+        (void)os_file_close(descriptor);
+    }
+    text[got] = '\0';
+}
+
+bool os_memory_is_locked(void)
+{
+    char text[4096];
+    read_small("/proc/self/status", text, sizeof text);
+    const char *line = strstr(text, "VmLck:");
+    if (line == NULL) {
+        return false;
+    }
+    line += strlen("VmLck:");
+    line += strspn(line, " \t");
+    return *line != '0';
+}
+
+bool os_memory_is_promised(void)
+{
+    char text[16];
+    read_small("/proc/sys/vm/overcommit_memory", text, sizeof text);
+    return text[0] == '2';
 }

@@ -187,8 +187,8 @@ uint64_t os_file_identity(int descriptor);
 int os_descriptor_raise(int descriptor);
 
 /* Maps the pages behind [from, from + size), which are mapped shared, at `to` as well, in place of what is there; who
- * reads or writes there meanwhile finds the old pages or the new ones. An error number; but for ENOMEM of a kernel
- * that has no memory for its own books, `to` is then as it was. */
+ * reads or writes there meanwhile finds the old pages or the new ones. An error number; `to` is
+ * then as it was, or, with kernels before 6.12, perhaps no longer mapped. */
 int os_pages_alias(void *from, size_t size, void *to);
 
 /* Puts fresh pages that read as zero in place of [start, start + size). */
@@ -202,8 +202,21 @@ int os_pages_remove(void *start, size_t size);
 void os_pages_hide(void *start, size_t size);
 void os_pages_keep_from_children(void *start, size_t size);
 
-/* How many of the pages, which a private mapping has, are copies of the process's own; a count. */
-size_t os_pages_owned(const void *start, size_t size);
+/* How many pages of a private mapping are copies of the process's own; a count. `pagemap` is what os_pagemap_open gave, a
+ * descriptor or -1, with which there are none. */
+int os_pagemap_open(void);
+size_t os_pages_owned(int pagemap, const void *start, size_t size);
+
+/* False when a page has no mapping. */
+bool os_pages_are_mapped(void *start, size_t size);
+
+/* True while the process has locked memory (mlock, mlockall): what it maps may be populated at once, and cannot be given
+ * back. */
+bool os_memory_is_locked(void);
+
+/* True where the kernel hands out no more memory than there is (vm.overcommit_memory=2): a page of a file of memory that
+ * is touched first may then end the process. */
+bool os_memory_is_promised(void);
 
 /* How many mappings the process has, and how many the kernel allows; 0 when it does not say. */
 size_t os_mapping_count(void);
