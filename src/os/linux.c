@@ -388,6 +388,15 @@ int os_file_close(int descriptor)
     return error;
 }
 
+int os_file_duplicate(int descriptor, int *copy)
+{
+    const int saved = errno;
+    *copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+    const int error = *copy >= 0 ? 0 : errno;
+    errno = saved;
+    return error;
+}
+
 /* A rename is on the medium when the folder is. */
 static int sync_folder_of(const char *path)
 {

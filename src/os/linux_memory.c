@@ -52,7 +52,7 @@ int os_memory_file_resize(int descriptor, uint64_t size)
 int os_memory_file_create(const char *name, uint64_t size, size_t page_size, int *descriptor)
 {
     const int saved = errno;
-    unsigned flags = MFD_CLOEXEC;
+    unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
     if (page_size != os_page_size()) {
         flags |= MFD_HUGETLB | (unsigned)__builtin_ctzll(page_size) << MFD_HUGE_SHIFT;
     }
@@ -76,6 +76,48 @@ int os_memory_file_size(int descriptor, uint64_t *size)
     const int result = fstat(descriptor, &about);
     *size = result == 0 ? (uint64_t)about.st_size : 0;
     return outcome(result, saved);
+}
+
+int os_memory_file_seal(int descriptor)
+{
+    const int saved = errno;
+    return outcome(fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL),
+                   saved);
+}
+
+bool os_memory_file_is_sealed(int descriptor)
+{
+    const int saved = errno;
+    const int seals = fcntl(descriptor, F_GET_SEALS);
+    errno = saved;
+    return seals >= 0 && (seals & F_SEAL_SHRINK) != 0 && (seals & F_SEAL_WRITE) == 0;
+}
+
+int os_memory_file_back(int descriptor, uint64_t offset, uint64_t size)
+{
+    const int saved = errno;
+    int result = 0;
+    do {
+        result = fallocate(descriptor, 0, (off_t)offset, (off_t)size);
+    } while (result != 0 && errno == EINTR);
+    return outcome(result, saved);
+}
+
+bool os_error_is_shortage(int error)
+{
+    return error == ENOMEM || error == EMFILE || error == ENFILE || error == ENOSPC ||
+           error == EAGAIN;
+}
+
+int os_shortage_error(void)
+{
+    return ENOMEM;
+}
+
+bool os_error_is_refusal(int error)
+{
+    return error == ENOSYS || error == EPERM || error == EACCES || error == EINVAL ||
+           error == ENODEV || error == ENOENT || error == EOPNOTSUPP;
 }
 
 int os_memory_file_purge(int descriptor, uint64_t offset, uint64_t size)

@@ -111,6 +111,49 @@ static inline void os_shared_lock_release(os_lock *lock)
     }
 }
 
+/* The number of this process, also after a fork, free of system calls where nothing forked. */
+uint32_t os_process_id(void);
+
+/* Names the set of processes whose numbers mean the same to each other; 0 if the system does not say. */
+uint64_t os_process_realm(void);
+
+/* A lock in memory that several processes have mapped, which says who holds it, so that one who dies does not keep it.
+ * Zero is unlocked. `is_peer`: every process that uses the lock is of the same realm; else nobody finds out who died. */
+typedef struct os_process_lock {
+    _Atomic(uint32_t)
+        holder; /* 0, or the number of the process, with the highest bit if somebody sleeps */
+} os_process_lock;
+
+typedef enum os_lock_outcome {
+    OS_LOCK_TAKEN = 0,
+    OS_LOCK_INHERITED, /* taken from a process that died with it: what it guards may be half done */
+    OS_LOCK_LATE       /* not taken within the time */
+} os_lock_outcome;
+
+os_lock_outcome os_process_lock_slow(os_process_lock *lock, bool is_peer, uint64_t milliseconds);
+void os_process_unlock_slow(os_process_lock *lock);
+uint32_t os_process_mark(bool is_peer);
+
+/* Waits at most `milliseconds`; UINT64_MAX: for ever. */
+static inline os_lock_outcome os_process_lock_take(os_process_lock *lock, bool is_peer,
+                                                   uint64_t milliseconds)
+{
+    uint32_t expected = 0;
+    if (atomic_compare_exchange_strong_explicit(&lock->holder, &expected, os_process_mark(is_peer),
+                                                memory_order_acquire, memory_order_relaxed)) {
+        return OS_LOCK_TAKEN;
+    }
+    return os_process_lock_slow(lock, is_peer, milliseconds);
+}
+
+static inline void os_process_lock_release(os_process_lock *lock)
+{
+    const uint32_t holder = atomic_exchange_explicit(&lock->holder, 0, memory_order_release);
+    if ((holder >> 31) != 0) {
+        os_process_unlock_slow(lock);
+    }
+}
+
 /* Sleeps while *word is `expected`, at most `milliseconds` (UINT64_MAX: for ever), and may wake for no reason. */
 void os_wait(_Atomic(uint32_t) *word, uint32_t expected, uint64_t milliseconds);
 
@@ -140,6 +183,9 @@ int os_file_write_at(int descriptor, const void *bytes, size_t size, uint64_t of
 int os_file_sync(int descriptor);
 int os_file_close(int descriptor);
 
+/* A second descriptor of the same file, closed when another program is executed. */
+int os_file_duplicate(int descriptor, int *copy);
+
 /* Puts the file in the place of another, at once, and the change of the folder on the medium. */
 int os_file_replace(const char *path, const char *with);
 int os_file_remove(const char *path);
@@ -161,6 +207,21 @@ const char *os_error_text(int error);
 int os_memory_file_create(const char *name, uint64_t size, size_t page_size, int *descriptor);
 int os_memory_file_resize(int descriptor, uint64_t size);
 int os_memory_file_size(int descriptor, uint64_t *size);
+
+/* Fixes the file's size for good; whether that was done. */
+int os_memory_file_seal(int descriptor);
+bool os_memory_file_is_sealed(int descriptor);
+
+/* Takes memory for [offset, offset + size) now. */
+int os_memory_file_back(int descriptor, uint64_t offset, uint64_t size);
+
+/* What kind of refusal the error number is: of memory or things of which there is a limit; of what the system does not
+ * have or does not allow. */
+bool os_error_is_shortage(int error);
+bool os_error_is_refusal(int error);
+
+/* The error of a call that says NULL when there is no memory. */
+int os_shortage_error(void);
 
 /* The pages [offset, offset + size) go back to the kernel and read as zero, wherever they are mapped. */
 int os_memory_file_purge(int descriptor, uint64_t offset, uint64_t size);
@@ -244,5 +305,20 @@ bool os_pages_freeze(void *start, size_t size);
 
 /* `replaced`: others have been put in the pages' place since. */
 void os_pages_thaw(void *start, size_t size, bool replaced);
+
+/*
+ * Faults: accesses to mapped memory that the processor refused.
+ */
+
+/* Called by the thread that faulted, inside of a signal handler: may take locks of ours that the thread cannot hold, and
+ * must not allocate. `access` is OS_READ, OS_WRITE, or OS_NONE where the processor does not say. True: try again. */
+typedef bool os_fault_handler(void *address, unsigned access);
+
+/* Has the handler asked first about each fault; what it does not want is for the action that was there before. One
+ * handler at a time, and one caller of these two. */
+int os_faults_handle(os_fault_handler *handler);
+
+/* Puts the action back, unless somebody has put another one in the place of ours, and perhaps calls it. */
+void os_faults_leave(void);
 
 #endif
