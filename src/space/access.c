@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+#include "space/core.h"
+
+#include <string.h>
+
+/*
+ * Accesses: what a processor does when its translation buffer does not know the page.
+ */
+
+const char *tarn_fault_text(tarn_fault fault)
+{
+    switch (fault) {
+    case TARN_FAULT_NONE:
+        return "no fault";
+    case TARN_FAULT_NOT_PRESENT:
+        return "no page is mapped there";
+    case TARN_FAULT_PROTECTION:
+        return "the access is not allowed";
+    case TARN_FAULT_NON_CANONICAL:
+        return "the address is not canonical";
+    case TARN_FAULT_NO_FRAME:
+        return "there is no frame for a copy of the page";
+    case TARN_FAULT_NO_MEMORY:
+        return "the system has no memory for a copy of the page";
+    case TARN_FAULT_NO_SEGMENT:
+        return "there is no such segment";
+    case TARN_FAULT_LIMIT:
+        return "past the end of the segment";
+    }
+    return "not a fault of Tarn";
+}
+
+static tarn_translation fault_at(tarn_space *space, tarn_fault fault, unsigned level)
+{
+    space->books.faults++;
+    return (tarn_translation){.fault = (uint8_t)fault, .level = (uint8_t)level};
+}
+
+/* Only stores that windows handle come from other threads; without them a walk takes no lock. */
+static void lock_for_walk(tarn_space *space)
+{
+    if (base_unlikely(space->handlers > 0)) {
+        space_lock(space);
+    }
+}
+
+static void unlock_after_walk(tarn_space *space)
+{
+    if (base_unlikely(space->handlers > 0)) {
+        space_unlock(space);
+    }
+}
+
+/* The entry is there but does not allow the access: a fault, or a page that has to be copied. */
+static tarn_fault refuse(tarn_space *space, uint64_t page, uint64_t entry, unsigned access)
+{
+    const unsigned rest = access & ~(unsigned)TARN_ACCESS_WRITE;
+    if ((access & TARN_ACCESS_WRITE) == 0 || (entry & TARN_PAGE_COPY) == 0 ||
+        (entry & rest) != rest) {
+        return TARN_FAULT_PROTECTION;
+    }
+    return space_own(space, page);
+}
+
+tarn_translation tarn_space_walk(tarn_space *space, uint64_t address, unsigned access)
+{
+    const unsigned leaf = leaf_level(space);
+    access &= TARN_ACCESS_WRITE | TARN_ACCESS_USER;
+    space->books.walks++;
+    if (base_unlikely(!is_canonical(address))) {
+        return fault_at(space, TARN_FAULT_NON_CANONICAL, 0);
+    }
+    const uint64_t page = page_of(space, address);
+    lock_for_walk(space);
+    uint64_t *table = space->root;
+    unsigned level = ROOT_LEVEL;
+    uint64_t *slot = &table[table_index(space, page, level)];
+    while (level > leaf && *slot != 0) {
+        level--;
+        table = table_of(*slot);
+        slot = &table[table_index(space, page, level)];
+    }
+    tarn_fault fault = TARN_FAULT_NONE;
+    if (base_unlikely(*slot == 0)) {
+        fault = TARN_FAULT_NOT_PRESENT;
+    } else if (base_unlikely((*slot & access) != access)) {
+        fault = refuse(space, page, *slot, access);
+    }
+    if (base_unlikely(fault != TARN_FAULT_NONE)) {
+        unlock_after_walk(space);
+        return fault_at(space, fault, level);
+    }
+    const uint64_t seen =
+        TARN_PAGE_ACCESSED | ((access & TARN_ACCESS_WRITE) != 0 ? (uint64_t)TARN_PAGE_DIRTY : 0);
+    if ((*slot & seen) != seen) {
+        *slot |= seen;
+    }
+    const uint64_t entry = *slot;
+    unlock_after_walk(space);
+    tlb_fill(space, address, entry);
+    return (tarn_translation){
+        .frame = frame_of(entry),
+        .offset = (uint32_t)(address & ((UINT64_C(1) << space->shift) - 1)),
+        .level = (uint8_t)leaf,
+    };
+}
+
+/* ---- bytes ---- */
+
+/* Bytes from `address` to the end of its page, at most `size`. */
+static size_t piece_of(const tarn_space *space, uint64_t address, size_t size)
+{
+    const size_t page_size = frames_frame_size(space->frames);
+    const size_t rest = page_size - (size_t)(address & (page_size - 1));
+    return rest < size ? rest : size;
+}
+
+/* Translates all pages first: a write that faults half-way must not have written. */
+static tarn_fault probe(tarn_space *space, uint64_t address, size_t size, unsigned access,
+                        uint64_t *where)
+{
+    while (size > 0) {
+        const size_t piece = piece_of(space, address, size);
+        const tarn_translation to = tarn_space_translate(space, address, access);
+        if (to.fault != TARN_FAULT_NONE) {
+            if (where != NULL) {
+                *where = address;
+            }
+            return (tarn_fault)to.fault;
+        }
+        address += piece;
+        size -= piece;
+        /* Behind the last address there is none, though processors go on at 0. */
+        if (size > 0 && address == 0) {
+            if (where != NULL) {
+                *where = UINT64_MAX;
+            }
+            return TARN_FAULT_NON_CANONICAL;
+        }
+    }
+    return TARN_FAULT_NONE;
+}
+
+static unsigned char *place_of(tarn_space *space, uint64_t address, unsigned access)
+{
+    const tarn_translation to = tarn_space_translate(space, address, access);
+    return frames_at(space->frames, to.frame) + to.offset;
+}
+
+tarn_fault tarn_space_read(tarn_space *space, uint64_t address, void *to, size_t size,
+                           unsigned access, uint64_t *where)
+{
+    access &= TARN_ACCESS_USER;
+    const tarn_fault fault = probe(space, address, size, access, where);
+    if (fault != TARN_FAULT_NONE) {
+        return fault;
+    }
+    unsigned char *at = to;
+    while (size > 0) {
+        const size_t piece = piece_of(space, address, size);
+        memcpy(at, place_of(space, address, access), piece);
+        at += piece;
+        address += piece;
+        size -= piece;
+    }
+    return TARN_FAULT_NONE;
+}
+
+tarn_fault tarn_space_write(tarn_space *space, uint64_t address, const void *from, size_t size,
+                            unsigned access, uint64_t *where)
+{
+    access = (access & TARN_ACCESS_USER) | TARN_ACCESS_WRITE;
+    const tarn_fault fault = probe(space, address, size, access, where);
+    if (fault != TARN_FAULT_NONE) {
+        return fault;
+    }
+    const unsigned char *at = from;
+    while (size > 0) {
+        const size_t piece = piece_of(space, address, size);
+        memcpy(place_of(space, address, access), at, piece);
+        at += piece;
+        address += piece;
+        size -= piece;
+    }
+    return TARN_FAULT_NONE;
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+#include "space/core.h"
+
+/*
+ * The page table: tables of 512 entries, as many as there are pages for.
+ *
+ *     root [ | | e | | ]      e: address of the next table, and how many of its entries are used
+ *              |
+ *              v
+ *            [ | e | | | ] -> [ | | | e ] -> leaf [ frame | frame | | | ]
+ *
+ * Tables that become empty are kept, up to a few, since what is mapped and unmapped in turn would else go upstream each
+ * time. Such a table is all zeros but for the link in its first word.
+ */
+
+enum { BLOCK = 16 }; /* entries that are compared without a branch */
+
+/* ---- tables ---- */
+
+static uint64_t *table_new(tarn_space *space)
+{
+    uint64_t *table = space->spare_tables;
+    if (table != NULL) {
+        space->spare_tables = table_of(table[0]);
+        space->spare_count--;
+        table[0] = 0;
+    } else {
+        table = tarn_heap_calloc(space->options.upstream, 1, TABLE_SIZE, TABLE_SIZE);
+        if (table == NULL) {
+            return NULL;
+        }
+        space->books.footprint += TABLE_SIZE;
+    }
+    space->books.tables++;
+    return table;
+}
+
+/* The table has no entries. */
+static void table_free(tarn_space *space, uint64_t *table)
+{
+    space->books.tables--;
+    if (space->spare_count < SPARES_MAX) {
+        table[0] = (uint64_t)(uintptr_t)space->spare_tables;
+        space->spare_tables = table;
+        space->spare_count++;
+    } else {
+        tarn_heap_free(space->options.upstream, table, TABLE_SIZE);
+        space->books.footprint -= TABLE_SIZE;
+    }
+}
+
+size_t tarn_space_trim(tarn_space *space)
+{
+    const size_t before = space->books.footprint;
+    space_lock(space);
+    while (space->spare_tables != NULL) {
+        uint64_t *table = space->spare_tables;
+        space->spare_tables = table_of(table[0]);
+        tarn_heap_free(space->options.upstream, table, TABLE_SIZE);
+        space->books.footprint -= TABLE_SIZE;
+    }
+    space->spare_count = 0;
+    space_unlock(space);
+    return before - space->books.footprint;
+}
+
+bool table_init(tarn_space *space)
+{
+    space->root = table_new(space);
+    return space->root != NULL;
+}
+
+void table_deinit(tarn_space *space)
+{
+    table_free(space, space->root);
+    space->root = NULL;
+    (void)tarn_space_trim(space);
+}
+
+/* ---- ways ---- */
+
+table_leaf table_find(const tarn_space *space, uint64_t page, unsigned *level)
+{
+    uint64_t *table = space->root;
+    uint64_t *slot = NULL;
+    for (*level = ROOT_LEVEL; *level > leaf_level(space); --*level) {
+        slot = &table[table_index(space, page, *level)];
+        if (*slot == 0) {
+            return (table_leaf){NULL, NULL};
+        }
+        table = table_of(*slot);
+    }
+    return (table_leaf){table, slot};
+}
+
+uint64_t *table_entry(const tarn_space *space, uint64_t page)
+{
+    unsigned level = 0;
+    const table_leaf leaf = table_find(space, page, &level);
+    return leaf.entries == NULL ? NULL : &leaf.entries[page % TABLE_ENTRIES];
+}
+
+/* Pages from `page` on that have the same leaf, or have none because the way ends at this level. */
+static uint64_t pages_to_edge(const tarn_space *space, uint64_t page, unsigned level)
+{
+    const unsigned above = level - leaf_level(space);
+    const uint64_t span = UINT64_C(1) << 9 * (above > 0 ? above : 1);
+    return span - page % span;
+}
+
+/* Pages of the leaf of `page` from there on, at most `most`. */
+static uint64_t pages_in_leaf(uint64_t page, uint64_t most)
+{
+    const uint64_t rest = TABLE_ENTRIES - page % TABLE_ENTRIES;
+    return rest < most ? rest : most;
+}
+
+static bool grow_leaf(tarn_space *space, uint64_t page)
+{
+    uint64_t *table = space->root;
+    uint64_t *above = NULL;
+    for (unsigned level = ROOT_LEVEL; level > leaf_level(space); level--) {
+        uint64_t *slot = &table[table_index(space, page, level)];
+        if (*slot == 0) {
+            uint64_t *below = table_new(space);
+            if (below == NULL) {
+                return false;
+            }
+            *slot = (uint64_t)(uintptr_t)below | TARN_PAGE_PRESENT;
+            if (above != NULL) {
+                *above += USED_ONE;
+            }
+        }
+        above = slot;
+        table = table_of(*slot);
+    }
+    return true;
+}
+
+static void prune_leaf(tarn_space *space, uint64_t page)
+{
+    uint64_t *slots[ROOT_LEVEL + 1];
+    uint64_t *table = space->root;
+    unsigned level = ROOT_LEVEL;
+    for (; level > leaf_level(space); level--) {
+        slots[level] = &table[table_index(space, page, level)];
+        if (*slots[level] == 0) {
+            break;
+        }
+        table = table_of(*slots[level]);
+    }
+    while (++level <= ROOT_LEVEL && (*slots[level] & USED_MASK) == 0) {
+        table_free(space, table_of(*slots[level]));
+        *slots[level] = 0;
+        if (level < ROOT_LEVEL) {
+            *slots[level + 1] -= USED_ONE;
+        }
+    }
+}
+
+void table_prune(tarn_space *space, uint64_t page, uint64_t count)
+{
+    for (const uint64_t end = page + count; page < end;) {
+        unsigned level = 0;
+        (void)table_find(space, page, &level);
+        const uint64_t rest = pages_to_edge(space, page, level);
+        prune_leaf(space, page);
+        page = rest < end - page ? page + rest : end;
+    }
+}
+
+bool table_grow(tarn_space *space, uint64_t page, uint64_t count)
+{
+    const uint64_t end = page + count;
+    for (uint64_t at = page; at < end; at += pages_in_leaf(at, end - at)) {
+        if (!grow_leaf(space, at)) {
+            table_prune(space, page, at + 1 - page);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- runs ---- */
+
+/* How many entries from the first on are alike under the mask, their frames growing by `step`. */
+static unsigned count_alike(const uint64_t *entries, unsigned count, uint64_t first, uint64_t mask,
+                            uint64_t step)
+{
+    unsigned done = 0;
+    uint64_t expected = first;
+    for (; done + BLOCK <= count; done += BLOCK) {
+        uint64_t difference = 0;
+        for (unsigned i = 0; i < BLOCK; i++) {
+            difference |= (entries[done + i] ^ (expected + i * step)) & mask;
+        }
+        if (difference != 0) {
+            break;
+        }
+        expected += BLOCK * step;
+    }
+    for (; done < count && ((entries[done] ^ expected) & mask) == 0; done++) {
+        expected += step;
+    }
+    return done;
+}
+
+/* An absent page's mask: all of its entry is 0. */
+static uint64_t mask_of(uint64_t entry, uint64_t mask)
+{
+    return entry == 0 ? UINT64_MAX : mask;
+}
+
+static uint64_t step_of(uint64_t entry, uint64_t mask)
+{
+    return entry == 0 || (mask & FRAME_MASK) == 0 ? 0 : FRAME_ONE;
+}
+
+table_run table_run_at(const tarn_space *space, uint64_t page, uint64_t end, uint64_t mask)
+{
+    table_run run = {.page = page, .count = 0, .entry = 0};
+    while (page < end) {
+        unsigned level = 0;
+        const table_leaf leaf = table_find(space, page, &level);
+        uint64_t pages = pages_to_edge(space, page, level);
+        pages = pages < end - page ? pages : end - page;
+        if (leaf.entries != NULL) {
+            const uint64_t *entries = &leaf.entries[page % TABLE_ENTRIES];
+            if (run.count == 0) {
+                run.entry = entries[0];
+            }
+            const uint64_t step = step_of(run.entry, mask);
+            const unsigned alike =
+                count_alike(entries, (unsigned)pages, run.entry + run.count * step,
+                            mask_of(run.entry, mask), step);
+            run.count += alike;
+            if (alike < pages) {
+                return run;
+            }
+        } else if (run.entry != 0) {
+            return run;
+        } else {
+            run.count += pages;
+        }
+        page += pages;
+    }
+    return run;
+}
+
+table_run table_run_before(const tarn_space *space, uint64_t page, uint64_t end, uint64_t mask)
+{
+    table_run run = {.page = end, .count = 0, .entry = 0};
+    while (run.page > page) {
+        const uint64_t before = run.page - 1;
+        const uint64_t *slot = table_entry(space, before);
+        const uint64_t entry = slot != NULL ? *slot : 0;
+        const uint64_t step = step_of(entry, mask);
+        if (run.count > 0 && ((entry == 0) != (run.entry == 0) ||
+                              ((entry + step) ^ run.entry) & mask_of(run.entry, mask))) {
+            break;
+        }
+        run = (table_run){.page = before, .count = run.count + 1, .entry = entry};
+    }
+    return run;
+}
+
+void table_enter(tarn_space *space, table_run run)
+{
+    space->books.pages += run.count;
+    if ((run.entry & TARN_PAGE_COPY) != 0) {
+        space->books.copy_pages += run.count;
+    }
+    while (run.count > 0) {
+        unsigned level = 0;
+        const table_leaf leaf = table_find(space, run.page, &level);
+        const uint64_t pages = pages_in_leaf(run.page, run.count);
+        uint64_t *entries = &leaf.entries[run.page % TABLE_ENTRIES];
+        for (uint64_t i = 0; i < pages; i++) {
+            entries[i] = run.entry + i * FRAME_ONE;
+        }
+        *leaf.above += pages * USED_ONE;
+        run.entry += pages * FRAME_ONE;
+        run.page += pages;
+        run.count -= pages;
+    }
+}
+
+void table_remove(tarn_space *space, uint64_t page, uint64_t count)
+{
+    space->books.pages -= count;
+    while (count > 0) {
+        unsigned level = 0;
+        const table_leaf leaf = table_find(space, page, &level);
+        const uint64_t pages = pages_in_leaf(page, count);
+        uint64_t *entries = &leaf.entries[page % TABLE_ENTRIES];
+        uint64_t copies = 0;
+        for (uint64_t i = 0; i < pages; i++) {
+            copies += entries[i] / TARN_PAGE_COPY & 1;
+            entries[i] = 0;
+        }
+        space->books.copy_pages -= copies;
+        *leaf.above -= pages * USED_ONE;
+        if ((*leaf.above & USED_MASK) == 0) {
+            prune_leaf(space, page);
+        }
+        page += pages;
+        count -= pages;
+    }
+}
+
+/* ---- changes ---- */
+
+/* Calls for the entries of each leaf there is. */
+typedef void entries_change(tarn_space *space, uint64_t *entries, uint64_t count, uint64_t a,
+                            uint64_t b);
+
+static void for_leaves(tarn_space *space, uint64_t page, uint64_t count, entries_change *change,
+                       uint64_t a, uint64_t b)
+{
+    for (const uint64_t end = page + count; page < end;) {
+        unsigned level = 0;
+        const table_leaf leaf = table_find(space, page, &level);
+        uint64_t pages = pages_to_edge(space, page, level);
+        pages = pages < end - page ? pages : end - page;
+        if (leaf.entries != NULL) {
+            change(space, &leaf.entries[page % TABLE_ENTRIES], pages, a, b);
+        }
+        page += pages;
+    }
+}
+
+static void change_bits(tarn_space *space, uint64_t *entries, uint64_t count, uint64_t clear,
+                        uint64_t set)
+{
+    (void)space;
+    for (uint64_t i = 0; i < count; i++) {
+        if (entries[i] != 0) {
+            entries[i] = (entries[i] & ~clear) | set;
+        }
+    }
+}
+
+void table_change(tarn_space *space, uint64_t page, uint64_t count, uint64_t clear, uint64_t set)
+{
+    for_leaves(space, page, count, change_bits, clear, set);
+}
+
+static void count_copies(tarn_space *space, uint64_t before, uint64_t after)
+{
+    space->books.copy_pages += (after / TARN_PAGE_COPY & 1) - (before / TARN_PAGE_COPY & 1);
+}
+
+static void set_rights(tarn_space *space, uint64_t *entries, uint64_t count, uint64_t rights,
+                       uint64_t unused)
+{
+    (void)unused;
+    for (uint64_t i = 0; i < count; i++) {
+        const uint64_t before = entries[i];
+        if (before != 0) {
+            entries[i] = (before & ~OLD_KEPT) | rights | (before & OLD_KEPT) << OLD_SHIFT | PENDING;
+            count_copies(space, before, entries[i]);
+        }
+    }
+}
+
+void table_set_rights(tarn_space *space, uint64_t page, uint64_t count, uint64_t rights)
+{
+    for_leaves(space, page, count, set_rights, rights, 0);
+}
+
+void table_commit(tarn_space *space, uint64_t page, uint64_t count)
+{
+    for_leaves(space, page, count, change_bits, OLD_MASK, 0);
+}
+
+static void restore_rights(tarn_space *space, uint64_t *entries, uint64_t count, uint64_t a,
+                           uint64_t b)
+{
+    (void)a;
+    (void)b;
+    for (uint64_t i = 0; i < count; i++) {
+        const uint64_t before = entries[i];
+        if ((before & PENDING) != 0) {
+            entries[i] = (before & ~(OLD_MASK | OLD_KEPT)) | (before >> OLD_SHIFT & OLD_KEPT);
+            count_copies(space, before, entries[i]);
+        }
+    }
+}
+
+void table_restore(tarn_space *space, uint64_t page, uint64_t count)
+{
+    for_leaves(space, page, count, restore_rights, 0, 0);
+}
+
+/* ---- the translation buffer ---- */
+
+void tlb_forget_all(tarn_space *space)
+{
+    for (unsigned i = 0; i < TARN_SPACE_TLB_SETS; i++) {
+        space->tlb[i].pages[0] = UINT64_MAX;
+        space->tlb[i].pages[1] = UINT64_MAX;
+    }
+}
+
+static void forget_in(tarn_space_tlb_set *set, uint64_t first, uint64_t count)
+{
+    for (unsigned way = 0; way < 2; way++) {
+        if (set->pages[way] - first < count) {
+            set->pages[way] = UINT64_MAX;
+        }
+    }
+}
+
+void tlb_forget(tarn_space *space, uint64_t page, uint64_t count)
+{
+    const uint64_t first = address_of(space, page) >> space->shift;
+    const uint64_t sets = count < TARN_SPACE_TLB_SETS ? count : TARN_SPACE_TLB_SETS;
+    for (uint64_t i = 0; i < sets; i++) {
+        forget_in(&space->tlb[(first + i) % TARN_SPACE_TLB_SETS], first, count);
+    }
+}
