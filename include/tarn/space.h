@@ -108,8 +108,8 @@ typedef uint32_t tarn_segment;
 
 #define TARN_SPACE_TLB_SETS 128
 
-/* Two entries of the translation buffer: which pages, and what their entries of the table are.
- * Private. */
+/* Two entries of the translation buffer: which 4 KiB of addresses, and what the entries of their
+ * pages are. Private. */
 typedef struct tarn_space_tlb_set {
     uint64_t pages[2]; /* UINT64_MAX: none */
     uint64_t entries[2];
@@ -153,8 +153,10 @@ struct space_segment;
  * be copied or moved while in use. */
 typedef struct tarn_space {
     tarn_space_tlb_set tlb[TARN_SPACE_TLB_SETS];
-    uint32_t shift; /* log2 of a page's bytes */
-    uint32_t lock;  /* guards the table, its books and the windows */
+    uint32_t offset_mask; /* of an address: the bits within a page */
+    uint32_t shift;       /* log2 of a page's bytes */
+    uint32_t lock;        /* guards the table, its books and the windows */
+    uint64_t empty_since; /* books.walks when the buffer was empty last */
     uint64_t *root;
     tarn_frames *frames;
     tarn_space_options options; /* as given, with the defaults filled in */
@@ -262,18 +264,20 @@ TARN_API tarn_translation tarn_space_walk(tarn_space *space, uint64_t address, u
 static inline tarn_translation tarn_space_translate(tarn_space *space, uint64_t address,
                                                     unsigned access)
 {
-    const uint64_t page = address >> space->shift;
+    const uint64_t page = address >> 12;
     const tarn_space_tlb_set *set = &space->tlb[page % TARN_SPACE_TLB_SETS];
-    const unsigned way = set->pages[1] == page;
-    const uint64_t entry = set->entries[way];
+    const uint64_t is_first = set->pages[0] == page;
+    const uint64_t is_second = set->pages[1] == page;
+    /* Both are loaded and one is chosen without a branch, which nobody could foresee. */
+    const uint64_t entry = (set->entries[0] & (0 - is_first)) | (set->entries[1] & (0 - is_second));
     /* A write also wants the dirty bit, which only a walk sets. */
     const uint64_t wanted =
         TARN_PAGE_PRESENT | access |
         (uint64_t)(access & TARN_ACCESS_WRITE) * (TARN_PAGE_DIRTY / TARN_ACCESS_WRITE);
-    if (set->pages[way] == page && (entry & wanted) == wanted) {
+    if ((entry & wanted) == wanted) {
         tarn_translation found = {0, 0, TARN_FAULT_NONE, 0};
         found.frame = (tarn_frame)(entry >> 12);
-        found.offset = (uint32_t)(address & (((uint64_t)1 << space->shift) - 1));
+        found.offset = (uint32_t)address & space->offset_mask;
         return found;
     }
     return tarn_space_walk(space, address, access);

@@ -221,10 +221,10 @@ tarn_status tarn_space_attach(tarn_space *space, uint64_t address, uint64_t size
     if (os_page_size() > frames_frame_size(space->frames)) {
         return TARN_UNSUPPORTED;
     }
-    space_lock(space);
+    heap_lock_take(&space->lock);
     space_window *it = tarn_heap_alloc(space->options.upstream, sizeof *it, 0);
     if (it == NULL) {
-        space_unlock(space);
+        heap_lock_release(&space->lock);
         return TARN_NO_MEMORY;
     }
     *it = (space_window){.next = space->windows,
@@ -244,7 +244,7 @@ tarn_status tarn_space_attach(tarn_space *space, uint64_t address, uint64_t size
     } else {
         tarn_heap_free(space->options.upstream, it, sizeof *it);
     }
-    space_unlock(space);
+    heap_lock_release(&space->lock);
     return status;
 }
 
@@ -253,7 +253,7 @@ void tarn_space_detach(tarn_space *space, void *window)
     if (window == NULL) {
         return;
     }
-    space_lock(space);
+    heap_lock_take(&space->lock);
     space_window **link = &space->windows;
     while (*link != NULL && (*link)->start != window) {
         link = &(*link)->next;
@@ -270,5 +270,5 @@ void tarn_space_detach(tarn_space *space, void *window)
     tarn_heap_free(space->options.upstream, it, sizeof *it);
     space->books.windows--;
     space->books.footprint -= sizeof *it;
-    space_unlock(space);
+    heap_lock_release(&space->lock);
 }

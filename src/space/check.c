@@ -75,7 +75,7 @@ static bool check_buffer(const tally *sums)
         if (page == UINT64_MAX) {
             continue;
         }
-        const uint64_t address = page << space->shift;
+        const uint64_t address = page << TLB_SHIFT;
         const uint64_t *slot =
             is_canonical(address) ? table_entry(space, page_of(space, address)) : NULL;
         const uint64_t differs = slot == NULL ? 1 : (*slot ^ set->entries[i % 2]);

@@ -5,11 +5,12 @@
 /*
  * The page table and who works on it.
  *
- *     upper entry   [ address of a table, 52 bits      | used, 10 bits | present ]
- *     leaf entry    [ old | -- | number of a frame, 32 | bits, 12                ]
+ *     upper entry   [ address of a table, 52 bits      | even | used, 10 bits | present ]
+ *     leaf entry    [ old | -- | number of a frame, 32 | bits, 12                       ]
  *
- * `used` is how many entries of the table that it names are not 0: a table that has none goes. `old` are the bits of an
- * access that is about to change, until the windows have changed with it.
+ * `used` is how many entries of the table that it names are not 0: a table that has none goes. A leaf is `even` if those
+ * are neighbours and one run: most leaves are, and need not be looked through then. `old` are the bits of an access that
+ * is about to change, until the windows have changed with it.
  *
  * Pages are counted from 0 to 2^(48 - shift), the upper half of the addresses behind the lower one. A walk begins at the
  * root, level 4, and ends at the leaf level: 1, or 2 or 3 where frames are large pages.
@@ -26,11 +27,13 @@
 enum { TABLE_ENTRIES = 512, TABLE_SIZE = 4096, ROOT_LEVEL = 4, SPARES_MAX = 16, COPY_MAX = 64 };
 
 #define ADDRESS_BITS 48
+#define TLB_SHIFT 12   /* log2 of the bytes that an entry of the translation buffer is for */
 #define FRAME_SHIFT 12 /* of the number in a leaf entry */
 #define FRAME_ONE (UINT64_C(1) << FRAME_SHIFT)
 #define FRAME_MASK (UINT64_C(0xFFFFFFFF) << FRAME_SHIFT)
 #define USED_ONE UINT64_C(2)
 #define USED_MASK UINT64_C(0x7FE)
+#define EVEN UINT64_C(0x800)
 #define TABLE_MASK (~UINT64_C(0xFFF))
 
 #define RIGHTS ((uint64_t)(TARN_PAGE_WRITABLE | TARN_PAGE_USER))
@@ -129,8 +132,11 @@ table_run table_run_before(const tarn_space *space, uint64_t page, uint64_t end,
 /* Enters pages that were not mapped: the first as `entry` says, each next one with the next frame. The leaves are there. */
 void table_enter(tarn_space *space, table_run run);
 
-/* Removes pages that are mapped. */
+/* Removes a run of pages, which are alike at least in what is mapped. */
 void table_remove(tarn_space *space, uint64_t page, uint64_t count);
+
+/* Some entries of the page's leaf are about to change, and not all alike. */
+void table_is_uneven(const tarn_space *space, uint64_t page);
 
 /* Changes bits of the pages that are mapped. */
 void table_change(tarn_space *space, uint64_t page, uint64_t count, uint64_t clear, uint64_t set);
@@ -148,7 +154,7 @@ void tlb_forget_all(tarn_space *space);
 /* Replaces the older entry of the set. */
 static inline void tlb_fill(tarn_space *space, uint64_t address, uint64_t entry)
 {
-    const uint64_t page = address >> space->shift;
+    const uint64_t page = address >> TLB_SHIFT;
     tarn_space_tlb_set *set = &space->tlb[page % TARN_SPACE_TLB_SETS];
     if (set->pages[0] != page) {
         set->pages[1] = set->pages[0];
@@ -167,14 +173,20 @@ tarn_status space_range(const tarn_space *space, uint64_t address, uint64_t size
 /* The same as tarn_space_unmap, for pages, and without the windows. */
 void space_drop(tarn_space *space, uint64_t page, uint64_t count);
 
+/* Calls come from one thread at a time; others come only with stores that windows handle. Attaching and detaching, which
+ * change whether there are such windows, take the lock itself. */
 static inline void space_lock(tarn_space *space)
 {
-    heap_lock_take(&space->lock);
+    if (base_unlikely(space->handlers > 0)) {
+        heap_lock_take(&space->lock);
+    }
 }
 
 static inline void space_unlock(tarn_space *space)
 {
-    heap_lock_release(&space->lock);
+    if (base_unlikely(space->handlers > 0)) {
+        heap_lock_release(&space->lock);
+    }
 }
 
 /* ---- fork.c ---- */

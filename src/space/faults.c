@@ -121,9 +121,9 @@ static bool on_fault(void *address, unsigned access)
         window->page + ((uint64_t)((unsigned char *)address - window->start) >> space->shift);
     (void)__atomic_add_fetch(&space->users, 1, __ATOMIC_ACQ_REL);
     os_lock_release(&tree_lock);
-    space_lock(space);
+    heap_lock_take(&space->lock);
     const bool is_handled = handle_store(space, page, access);
-    space_unlock(space);
+    heap_lock_release(&space->lock);
     (void)__atomic_sub_fetch(&space->users, 1, __ATOMIC_ACQ_REL);
     return is_handled;
 }

@@ -104,6 +104,7 @@ static void copy_frames(const tarn_space *space, const group *pages)
 static void put_entries(tarn_space *space, const group *pages, bool is_new)
 {
     uint64_t *slot = table_entry(space, pages->page);
+    table_is_uneven(space, pages->page);
     for (unsigned i = 0; i < pages->count; i++) {
         uint64_t entry = pages->entries[i];
         if (is_new) {

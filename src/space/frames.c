@@ -2,6 +2,7 @@
 #include "space/frames.h"
 
 #include "heap/books.h"
+#include "space/wide.h"
 
 #include <string.h>
 
@@ -413,27 +414,64 @@ tarn_status tarn_frames_alloc(tarn_frames *frames, size_t count, tarn_frame *fir
     return TARN_OK;
 }
 
+/* One more for each count. True if one of them was 0, or the most that there can be: seen without a branch, since neither
+ * leaves any bit but the lowest and the highest. */
+WIDE_LOOP bool add_loop(uint32_t *counts, uint32_t count)
+{
+    uint32_t least = UINT32_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t after = counts[i] + 1;
+        const uint32_t middle = after & (COUNT_MAX - 1);
+        least = middle < least ? middle : least;
+        counts[i] = after;
+    }
+    return least == 0;
+}
+
+/* One less for each count. True if one of them was 1 or 0. */
+WIDE_LOOP bool subtract_loop(uint32_t *counts, uint32_t count)
+{
+    uint32_t least = UINT32_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t middle = counts[i] & (COUNT_MAX - 1);
+        least = middle < least ? middle : least;
+        counts[i]--;
+    }
+    return least == 0;
+}
+
+WIDE_CODE static bool add_wide(uint32_t *counts, uint32_t count)
+{
+    return add_loop(counts, count);
+}
+
+WIDE_CODE static bool subtract_wide(uint32_t *counts, uint32_t count)
+{
+    return subtract_loop(counts, count);
+}
+
+static bool add_to_all(uint32_t *counts, uint32_t count)
+{
+    return wide_is_there() ? add_wide(counts, count) : add_loop(counts, count);
+}
+
+static bool subtract_from_all(uint32_t *counts, uint32_t count)
+{
+    return wide_is_there() ? subtract_wide(counts, count) : subtract_loop(counts, count);
+}
+
 tarn_status frames_share_locked(tarn_frames *frames, frames_run run, bool *is_held)
 {
     uint32_t *counts = frames->counts + run.first;
-    uint32_t least = UINT32_MAX;
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < run.count; i++) {
-        const uint32_t count = counts[i] & COUNT_MAX;
-        least = count < least ? count : least;
-        most = count > most ? count : most;
-    }
-    *is_held = least > 0;
-    if (least == 0) {
-        return TARN_BAD_ARGUMENT;
-    }
-    if (most == COUNT_MAX) {
-        return TARN_TOO_LARGE;
+    *is_held = true;
+    if (!add_to_all(counts, run.count)) {
+        return TARN_OK;
     }
     for (uint32_t i = 0; i < run.count; i++) {
-        counts[i]++;
+        counts[i]--;
+        *is_held = *is_held && (counts[i] & COUNT_MAX) != 0;
     }
-    return TARN_OK;
+    return *is_held ? TARN_TOO_LARGE : TARN_BAD_ARGUMENT;
 }
 
 /* Some frames of the run have no references any more: they are free. */
@@ -453,20 +491,18 @@ static void give_free_ones(tarn_frames *frames, frames_run run)
 
 void frames_release_locked(tarn_frames *frames, frames_run run)
 {
-    uint32_t *counts = frames->counts + run.first;
-    uint32_t least = UINT32_MAX;
+    if (!subtract_from_all(frames->counts + run.first, run.count)) {
+        return;
+    }
     for (uint32_t i = 0; i < run.count; i++) {
-        const uint32_t count = counts[i] & COUNT_MAX;
-        least = count < least ? count : least;
+        if (base_unlikely((frames->counts[run.first + i] & COUNT_MAX) == COUNT_MAX)) {
+            /* Others may have the file, too: the counts are to be as they were. */
+            (void)add_to_all(frames->counts + run.first, run.count);
+            base_fatal("a frame was released that nobody holds", frames->name,
+                       number_of(run.first + i));
+        }
     }
-    TARN_CHECK(least > 0, "a frame was released that nobody holds", frames->name,
-               number_of(run.first));
-    for (uint32_t i = 0; i < run.count; i++) {
-        counts[i]--;
-    }
-    if (least == 1) {
-        give_free_ones(frames, run);
-    }
+    give_free_ones(frames, run);
 }
 
 static void check_run(const tarn_frames *frames, tarn_frame first, size_t count)
@@ -574,9 +610,9 @@ size_t tarn_frames_trim(tarn_frames *frames)
         const base_bitmap *map = &frames->maps->orders[order];
         for (size_t number = base_bitmap_next(map, 0, SIZE_MAX); number != SIZE_MAX;
              number = base_bitmap_next(map, number + 1, SIZE_MAX)) {
-            cleaned += clean_block(
-                frames, (frames_run){frames->first + (tarn_frame)(number << order),
-                                     UINT32_C(1) << order});
+            cleaned +=
+                clean_block(frames, (frames_run){frames->first + (tarn_frame)(number << order),
+                                                 UINT32_C(1) << order});
         }
     }
     frames_unlock(frames);

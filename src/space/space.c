@@ -29,8 +29,11 @@ tarn_status tarn_space_init(tarn_space *space, const tarn_space_options *options
     if (!are_options_good(options)) {
         return TARN_BAD_ARGUMENT;
     }
-    *space = (tarn_space){
-        .shift = options->frames->shift, .frames = options->frames, .options = *options};
+    const uint32_t shift = options->frames->shift;
+    *space = (tarn_space){.offset_mask = (UINT32_C(1) << shift) - 1,
+                          .shift = shift,
+                          .frames = options->frames,
+                          .options = *options};
     if (space->options.name == NULL) {
         space->options.name = "space";
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "space/core.h"
+#include "space/wide.h"
 
 /*
  * The page table: tables of 512 entries, as many as there are pages for.
@@ -191,18 +192,27 @@ static unsigned count_alike(const uint64_t *entries, unsigned count, uint64_t fi
     uint64_t expected = first;
     for (; done + BLOCK <= count; done += BLOCK) {
         uint64_t difference = 0;
+        uint64_t next = expected;
         for (unsigned i = 0; i < BLOCK; i++) {
-            difference |= (entries[done + i] ^ (expected + i * step)) & mask;
+            difference |= entries[done + i] ^ next;
+            next += step;
         }
-        if (difference != 0) {
+        if ((difference & mask) != 0) {
+            /* A carry may have come out of bits that do not matter: one by one it cannot. */
             break;
         }
-        expected += BLOCK * step;
+        expected = next;
     }
     for (; done < count && ((entries[done] ^ expected) & mask) == 0; done++) {
         expected += step;
     }
     return done;
+}
+
+/* True if these entries, the first of which is not 0, are one run for certain. */
+static bool is_even(table_leaf leaf, unsigned first, unsigned count)
+{
+    return (*leaf.above & EVEN) != 0 && leaf.entries[first + count - 1] != 0;
 }
 
 /* An absent page's mask: all of its entry is 0. */
@@ -225,14 +235,19 @@ table_run table_run_at(const tarn_space *space, uint64_t page, uint64_t end, uin
         uint64_t pages = pages_to_edge(space, page, level);
         pages = pages < end - page ? pages : end - page;
         if (leaf.entries != NULL) {
-            const uint64_t *entries = &leaf.entries[page % TABLE_ENTRIES];
+            const unsigned first = page % TABLE_ENTRIES;
+            const uint64_t *entries = &leaf.entries[first];
             if (run.count == 0) {
                 run.entry = entries[0];
             }
             const uint64_t step = step_of(run.entry, mask);
+            const uint64_t expected = run.entry + run.count * step;
+            const uint64_t matters = mask_of(run.entry, mask);
+            const bool is_known = entries[0] != 0 && ((entries[0] ^ expected) & matters) == 0 &&
+                                  is_even(leaf, first, (unsigned)pages);
             const unsigned alike =
-                count_alike(entries, (unsigned)pages, run.entry + run.count * step,
-                            mask_of(run.entry, mask), step);
+                is_known ? (unsigned)pages
+                         : count_alike(entries, (unsigned)pages, expected, matters, step);
             run.count += alike;
             if (alike < pages) {
                 return run;
@@ -264,6 +279,70 @@ table_run table_run_before(const tarn_space *space, uint64_t page, uint64_t end,
     return run;
 }
 
+/* Two entries, the second one that of the page behind the first, are of one run. */
+static bool is_next(uint64_t entry, uint64_t next)
+{
+    return entry != 0 && next != 0 && (((entry + FRAME_ONE) ^ next) & RUN_MASK) == 0;
+}
+
+/* Whether the leaf stays even with these new pages, which are one run. */
+static bool stays_even(table_leaf leaf, unsigned first, unsigned count)
+{
+    const uint64_t above = *leaf.above;
+    if ((above & USED_MASK) == 0) {
+        return true;
+    }
+    if ((above & EVEN) == 0) {
+        return false;
+    }
+    const unsigned last = first + count - 1;
+    return (first > 0 && is_next(leaf.entries[first - 1], leaf.entries[first])) ||
+           (last + 1 < TABLE_ENTRIES && is_next(leaf.entries[last], leaf.entries[last + 1]));
+}
+
+WIDE_LOOP void fill_loop(uint64_t *entries, uint64_t count, uint64_t entry)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        entries[i] = entry;
+        entry += FRAME_ONE;
+    }
+}
+
+WIDE_CODE static void fill_wide(uint64_t *entries, uint64_t count, uint64_t entry)
+{
+    fill_loop(entries, count, entry);
+}
+
+WIDE_LOOP void clear_loop(uint64_t *entries, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        entries[i] = 0;
+    }
+}
+
+WIDE_CODE static void clear_wide(uint64_t *entries, uint64_t count)
+{
+    clear_loop(entries, count);
+}
+
+static void clear(uint64_t *entries, uint64_t count)
+{
+    if (count > 1 && wide_is_there()) {
+        clear_wide(entries, count);
+    } else {
+        clear_loop(entries, count);
+    }
+}
+
+static void fill(uint64_t *entries, uint64_t count, uint64_t entry)
+{
+    if (count > 1 && wide_is_there()) {
+        fill_wide(entries, count, entry);
+    } else {
+        fill_loop(entries, count, entry);
+    }
+}
+
 void table_enter(tarn_space *space, table_run run)
 {
     space->books.pages += run.count;
@@ -274,15 +353,27 @@ void table_enter(tarn_space *space, table_run run)
         unsigned level = 0;
         const table_leaf leaf = table_find(space, run.page, &level);
         const uint64_t pages = pages_in_leaf(run.page, run.count);
-        uint64_t *entries = &leaf.entries[run.page % TABLE_ENTRIES];
-        for (uint64_t i = 0; i < pages; i++) {
-            entries[i] = run.entry + i * FRAME_ONE;
-        }
-        *leaf.above += pages * USED_ONE;
+        const unsigned first = run.page % TABLE_ENTRIES;
+        fill(&leaf.entries[first], pages, run.entry);
+        const bool is_even_now = stays_even(leaf, first, (unsigned)pages);
+        *leaf.above = ((*leaf.above & ~EVEN) | (is_even_now ? EVEN : 0)) + pages * USED_ONE;
         run.entry += pages * FRAME_ONE;
         run.page += pages;
         run.count -= pages;
     }
+}
+
+static uint64_t count_copies_of(table_leaf leaf, unsigned first, uint64_t count)
+{
+    const uint64_t *entries = &leaf.entries[first];
+    if (is_even(leaf, first, (unsigned)count)) {
+        return (entries[0] & TARN_PAGE_COPY) != 0 ? count : 0;
+    }
+    uint64_t copies = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        copies += entries[i] / TARN_PAGE_COPY & 1;
+    }
+    return copies;
 }
 
 void table_remove(tarn_space *space, uint64_t page, uint64_t count)
@@ -292,20 +383,29 @@ void table_remove(tarn_space *space, uint64_t page, uint64_t count)
         unsigned level = 0;
         const table_leaf leaf = table_find(space, page, &level);
         const uint64_t pages = pages_in_leaf(page, count);
-        uint64_t *entries = &leaf.entries[page % TABLE_ENTRIES];
-        uint64_t copies = 0;
-        for (uint64_t i = 0; i < pages; i++) {
-            copies += entries[i] / TARN_PAGE_COPY & 1;
-            entries[i] = 0;
-        }
-        space->books.copy_pages -= copies;
+        const unsigned first = page % TABLE_ENTRIES;
+        const unsigned end = first + (unsigned)pages;
+        space->books.copy_pages -= count_copies_of(leaf, first, pages);
+        clear(&leaf.entries[first], pages);
         *leaf.above -= pages * USED_ONE;
+        /* What is left on both sides is not one run. */
+        if (first > 0 && end < TABLE_ENTRIES && leaf.entries[first - 1] != 0 &&
+            leaf.entries[end] != 0) {
+            *leaf.above &= ~EVEN;
+        }
         if ((*leaf.above & USED_MASK) == 0) {
             prune_leaf(space, page);
         }
         page += pages;
         count -= pages;
     }
+}
+
+void table_is_uneven(const tarn_space *space, uint64_t page)
+{
+    unsigned level = 0;
+    const table_leaf leaf = table_find(space, page, &level);
+    *leaf.above &= ~EVEN;
 }
 
 /* ---- changes ---- */
@@ -324,6 +424,10 @@ static void for_leaves(tarn_space *space, uint64_t page, uint64_t count, entries
         pages = pages < end - page ? pages : end - page;
         if (leaf.entries != NULL) {
             change(space, &leaf.entries[page % TABLE_ENTRIES], pages, a, b);
+            /* What changes in all of them alike leaves them even. */
+            if (pages < TABLE_ENTRIES && pages * USED_ONE < (*leaf.above & USED_MASK)) {
+                *leaf.above &= ~EVEN;
+            }
         }
         page += pages;
     }
@@ -400,20 +504,24 @@ void tlb_forget_all(tarn_space *space)
         space->tlb[i].pages[0] = UINT64_MAX;
         space->tlb[i].pages[1] = UINT64_MAX;
     }
+    space->empty_since = space->books.walks;
 }
 
 static void forget_in(tarn_space_tlb_set *set, uint64_t first, uint64_t count)
 {
     for (unsigned way = 0; way < 2; way++) {
-        if (set->pages[way] - first < count) {
-            set->pages[way] = UINT64_MAX;
-        }
+        const bool is_old = set->pages[way] - first < count;
+        set->pages[way] = is_old ? UINT64_MAX : set->pages[way];
     }
 }
 
 void tlb_forget(tarn_space *space, uint64_t page, uint64_t count)
 {
-    const uint64_t first = address_of(space, page) >> space->shift;
+    if (space->empty_since == space->books.walks) {
+        return;
+    }
+    const uint64_t first = address_of(space, page) >> TLB_SHIFT;
+    count <<= space->shift - TLB_SHIFT;
     const uint64_t sets = count < TARN_SPACE_TLB_SETS ? count : TARN_SPACE_TLB_SETS;
     for (uint64_t i = 0; i < sets; i++) {
         forget_in(&space->tlb[(first + i) % TARN_SPACE_TLB_SETS], first, count);

@@ -537,7 +537,7 @@ static void misuse_is_found(void **state)
     init(&frames, 16);
     assert_int_equal(tarn_frames_alloc(&frames, 2, &first), TARN_OK);
     assert_fatal(tarn_frames_release(&frames, first + 1, 2),
-                 "a frame was released that nobody holds", "frames", (uintptr_t)(first + 1));
+                 "a frame was released that nobody holds", "frames", (uintptr_t)(first + 2));
     assert_fatal((void)tarn_frames_share(&frames, first + 2, 1),
                  "a frame was shared that nobody holds", "frames", (uintptr_t)(first + 2));
     assert_fatal((void)tarn_frames_at(&frames, frames.total), "not a frame that can be handed out",
