@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Expect: tarn: the space has ended already \(editor, block 0x[0-9a-f]+\) */
+#include "tarn/space.h"
+
+int main(void)
+{
+    tarn_frames frames;
+    tarn_space space;
+    tarn_frames_init(&frames, &(tarn_frames_options){.count = 10});
+    tarn_space_init(&space, &(tarn_space_options){.name = "editor", .frames = &frames});
+    tarn_space_deinit(&space);
+    tarn_space_deinit(&space);
+    return 0;
+}
