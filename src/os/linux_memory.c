@@ -131,15 +131,16 @@ int os_memory_file_purge(int descriptor, uint64_t offset, uint64_t size)
     return outcome(result, saved);
 }
 
-/* mmap in place of what is mapped, whose bytes stay or are nobody's. ThreadSanitizer's own mmap takes it for a write to all
- * of them; so it is left out. */
+/* Maps in the place of what is there. ThreadSanitizer takes a call of mmap for a write by the thread that calls; but these
+ * pages are others' to use at the same time, before and after, so it must not see one. */
 static void *map_over(void *at, size_t size, int protection, int flags, int descriptor,
-                      off_t offset)
+                      uint64_t offset)
 {
-#if defined(__SANITIZE_THREAD__) && defined(__LP64__)
-    return (void *)syscall(SYS_mmap, at, size, protection, flags, descriptor, offset);
+#if defined(__LP64__)
+    return (void *)syscall(SYS_mmap, at, size, protection, flags | MAP_FIXED, descriptor,
+                           (off_t)offset);
 #else
-    return mmap(at, size, protection, flags, descriptor, offset);
+    return mmap(at, size, protection, flags | MAP_FIXED, descriptor, (off_t)offset);
 #endif
 }
 
@@ -147,18 +148,16 @@ int os_file_map(int descriptor, uint64_t offset, size_t size, unsigned access, b
                 void *at, void **start)
 {
     const int saved = errno;
-    const int flags = (is_private ? MAP_PRIVATE : MAP_SHARED) | (at != NULL ? MAP_FIXED : 0);
-    void *mapped = map_over(at, size, protection_of(access), flags, descriptor, (off_t)offset);
+    const int flags = is_private ? MAP_PRIVATE : MAP_SHARED;
+    void *mapped = at != NULL
+                       ? map_over(at, size, protection_of(access), flags, descriptor, offset)
+                       : mmap(NULL, size, protection_of(access), flags, descriptor, (off_t)offset);
     *start = mapped == MAP_FAILED ? NULL : mapped;
     return outcome(mapped == MAP_FAILED ? -1 : 0, saved);
 }
 
-static void *reserve_at(void *at, size_t size, int flags)
-{
-    void *mapped =
-        mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
-    return mapped == MAP_FAILED ? NULL : mapped;
-}
+/* Address space that nobody pays for. */
+#define UNBACKED (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 void *os_pages_reserve(size_t size, size_t alignment)
 {
@@ -166,7 +165,8 @@ void *os_pages_reserve(size_t size, size_t alignment)
     const size_t extra = alignment - os_page_size();
     unsigned char *start = NULL;
     if (size <= SIZE_MAX - extra) {
-        start = reserve_at(NULL, size + extra, 0);
+        void *mapped = mmap(NULL, size + extra, PROT_NONE, UNBACKED, -1, 0);
+        start = mapped == MAP_FAILED ? NULL : mapped;
     }
     if (start != NULL && extra > 0) {
         const size_t before = (size_t)(-(uintptr_t)start & (alignment - 1));
@@ -185,7 +185,8 @@ void *os_pages_reserve(size_t size, size_t alignment)
 int os_pages_unback(void *start, size_t size)
 {
     const int saved = errno;
-    return outcome(reserve_at(start, size, MAP_FIXED) == NULL ? -1 : 0, saved);
+    const bool is_done = map_over(start, size, PROT_NONE, UNBACKED, -1, 0) != MAP_FAILED;
+    return outcome(is_done ? 0 : -1, saved);
 }
 
 int os_pages_set_access(void *start, size_t size, unsigned access)
