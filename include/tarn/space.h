@@ -63,22 +63,18 @@ extern "C" {
  */
 
 /* The bits of an entry, where an x86-64 processor has them. */
-enum {
-    TARN_PAGE_PRESENT = 0x001,
-    TARN_PAGE_WRITABLE = 0x002,
-    TARN_PAGE_USER = 0x004,     /* accesses with TARN_ACCESS_USER, and pointers, may reach it */
-    TARN_PAGE_ACCESSED = 0x020, /* translated since this bit was cleared */
-    TARN_PAGE_DIRTY = 0x040,    /* translated for writing since */
-    TARN_PAGE_COPY = 0x200,     /* copy on write: writable once it has a frame of its own */
-    TARN_PAGE_SHARED = 0x400    /* a fork shares it, instead of making it copy on write */
-};
+#define TARN_PAGE_PRESENT 0x001U
+#define TARN_PAGE_WRITABLE 0x002U
+#define TARN_PAGE_USER 0x004U     /* accesses with TARN_ACCESS_USER, and pointers, may reach it */
+#define TARN_PAGE_ACCESSED 0x020U /* translated since this bit was cleared */
+#define TARN_PAGE_DIRTY 0x040U    /* translated for writing since */
+#define TARN_PAGE_COPY 0x200U     /* copy on write: writable once it has a frame of its own */
+#define TARN_PAGE_SHARED 0x400U   /* a fork shares it, instead of making it copy on write */
 
 /* What an access wants of a page: reading, and the sum of these. */
-enum {
-    TARN_ACCESS_READ = 0,
-    TARN_ACCESS_WRITE = TARN_PAGE_WRITABLE,
-    TARN_ACCESS_USER = TARN_PAGE_USER /* with no more rights than a program has */
-};
+#define TARN_ACCESS_READ 0U
+#define TARN_ACCESS_WRITE TARN_PAGE_WRITABLE
+#define TARN_ACCESS_USER TARN_PAGE_USER /* with no more rights than a program has */
 
 /* Why an access cannot be. */
 typedef enum tarn_fault {
