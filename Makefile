@@ -58,7 +58,7 @@ install: ## install under PREFIX (default /usr/local); DESTDIR is honoured
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
 
 .PHONY: bench
-bench: ## run the workloads on Tarn and on the other mallocs, side by side; regions, pools, overlays, compaction
+bench: ## run the workloads on Tarn and on others, side by side; regions, pools, overlays, compaction, spaces
 	@tools/setup bench
 	@$(MAKE) --no-print-directory all PRESET=bench
 	@bench/run --build build/bench
@@ -66,6 +66,7 @@ bench: ## run the workloads on Tarn and on the other mallocs, side by side; regi
 	@bench/run-pools --build build/bench $(POOLS)
 	@bench/run-overlays --build build/bench $(OVERLAYS)
 	@bench/run-compact --build build/bench $(COMPACT)
+	@bench/run-space --build build/bench $(SPACE)
 
 .PHONY: lint
 lint: ## clang-format, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck

@@ -15,8 +15,7 @@ static void say(const char *who, tarn_space *space, uint64_t address, unsigned a
 {
     const tarn_translation to = tarn_space_translate(space, address, access);
     if (to.fault != TARN_FAULT_NONE) {
-        printf("%-8s 0x%06llx  %s\n", who, (unsigned long long)address,
-               tarn_fault_text((tarn_fault)to.fault));
+        printf("%-8s 0x%06llx  %s\n", who, (unsigned long long)address, tarn_fault_text(to.fault));
     } else {
         printf("%-8s 0x%06llx  frame %u, offset %u\n", who, (unsigned long long)address, to.frame,
                to.offset);

@@ -258,6 +258,9 @@ static void measure_maps(const scene *it)
     note("touched_raw", sums[4] / PARTS);
     note("singles_ours", sums[5] / 2);
     note("singles_raw", sums[6] / 2);
+    note("map_ratio", sums[0] / sums[1]);
+    note("touched_ratio", sums[3] / sums[4]);
+    note("singles_ratio", sums[5] / sums[6]);
 }
 
 /* ---- forks ---- */

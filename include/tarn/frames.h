@@ -33,7 +33,7 @@ extern "C" {
  * maps of free frames anew from the counts. What a dead process held references to stays in use.
  *
  * Memory: the file takes pages from the kernel as they are touched, and gives back those of free
- * frames when tarn_frames_trim() is called. The books are 4 bytes and some 3 bits for each frame.
+ * frames when tarn_frames_trim() is called. The books are 4 bytes and some 2 bits for each frame.
  * The whole file is mapped once in each process that opens it.
  *
  * Cost: allocating and freeing a run takes time in proportion to its frames, and to the logarithm of

@@ -95,8 +95,8 @@ TARN_API const char *tarn_fault_text(tarn_fault fault);
 typedef struct tarn_translation {
     tarn_frame frame; /* 0 with a fault */
     uint32_t offset;  /* bytes into the frame */
-    uint8_t fault;    /* tarn_fault */
-    uint8_t level;    /* of the table with the entry that decided, 4 being the root; 0: none did */
+    tarn_fault fault;
+    uint32_t level; /* of the table with the entry that decided, 4 being the root; 0: none did */
 } tarn_translation;
 
 /* The number of a segment; 0 is none. */

@@ -33,7 +33,7 @@ const char *tarn_fault_text(tarn_fault fault)
 static tarn_translation fault_at(tarn_space *space, tarn_fault fault, unsigned level)
 {
     space->books.faults++;
-    return (tarn_translation){.fault = (uint8_t)fault, .level = (uint8_t)level};
+    return (tarn_translation){.fault = fault, .level = level};
 }
 
 /* The entry is there but does not allow the access: a fault, or a page that has to be copied. */
@@ -53,17 +53,17 @@ typedef struct way_end {
     unsigned level;
 } way_end;
 
-static inline way_end next_level(way_end at, uint64_t address)
+#define WAY_INLINE static inline __attribute__((always_inline))
+
+WAY_INLINE way_end next_level(way_end at, uint64_t address)
 {
     at.level--;
     at.slot = &table_of(*at.slot)[address >> (12 + 9 * (at.level - 1)) & (TABLE_ENTRIES - 1)];
     return at;
 }
 
-/* Always four levels where the pages are of 4 KiB: written out, it takes half the time. */
-static inline way_end find_way(const tarn_space *space, uint64_t address)
+WAY_INLINE way_end find_way_to(const tarn_space *space, uint64_t address, unsigned leaf)
 {
-    const unsigned leaf = leaf_level(space);
     way_end at = {.slot = &space->root[address >> 39 & (TABLE_ENTRIES - 1)], .level = 4};
     if (base_likely(*at.slot != 0)) {
         at = next_level(at, address);
@@ -77,7 +77,14 @@ static inline way_end find_way(const tarn_space *space, uint64_t address)
     return at;
 }
 
-static tarn_translation walk(tarn_space *space, uint64_t address, unsigned access)
+/* Pages of 4 KiB have a way of their own, written out, whose shifts the compiler knows. */
+WAY_INLINE way_end find_way(const tarn_space *space, uint64_t address)
+{
+    return base_likely(space->shift == 12) ? find_way_to(space, address, 1)
+                                           : find_way_to(space, address, leaf_level(space));
+}
+
+WAY_INLINE tarn_translation walk(tarn_space *space, uint64_t address, unsigned access)
 {
     const way_end end = find_way(space, address);
     uint64_t entry = *end.slot;
@@ -98,7 +105,16 @@ static tarn_translation walk(tarn_space *space, uint64_t address, unsigned acces
     tlb_fill(space, address, entry);
     return (tarn_translation){.frame = frame_of(entry),
                               .offset = (uint32_t)address & space->offset_mask,
-                              .level = (uint8_t)end.level};
+                              .level = end.level};
+}
+
+static __attribute__((noinline)) tarn_translation walk_locked(tarn_space *space, uint64_t address,
+                                                              unsigned access)
+{
+    space_lock(space);
+    const tarn_translation to = walk(space, address, access);
+    space_unlock(space);
+    return to;
 }
 
 tarn_translation tarn_space_walk(tarn_space *space, uint64_t address, unsigned access)
@@ -111,10 +127,7 @@ tarn_translation tarn_space_walk(tarn_space *space, uint64_t address, unsigned a
     if (base_likely(space->handlers == 0)) {
         return walk(space, address, access);
     }
-    space_lock(space);
-    const tarn_translation to = walk(space, address, access);
-    space_unlock(space);
-    return to;
+    return walk_locked(space, address, access);
 }
 
 /* ---- bytes ---- */
@@ -138,7 +151,7 @@ static tarn_fault probe(tarn_space *space, uint64_t address, size_t size, unsign
             if (where != NULL) {
                 *where = address;
             }
-            return (tarn_fault)to.fault;
+            return to.fault;
         }
         address += piece;
         size -= piece;

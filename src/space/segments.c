@@ -125,7 +125,7 @@ tarn_translation tarn_segment_translate(tarn_space *space, tarn_segment segment,
     const tarn_fault fault = tarn_segment_address(space, segment, offset, 1, access, &address);
     if (fault != TARN_FAULT_NONE) {
         space->books.faults++;
-        return (tarn_translation){.fault = (uint8_t)fault};
+        return (tarn_translation){.fault = fault};
     }
     return tarn_space_translate(space, address, access);
 }
