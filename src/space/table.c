@@ -365,13 +365,12 @@ void table_enter(tarn_space *space, table_run run)
 
 static uint64_t count_copies_of(table_leaf leaf, unsigned first, uint64_t count)
 {
-    const uint64_t *entries = &leaf.entries[first];
     if (is_even(leaf, first, (unsigned)count)) {
-        return (entries[0] & TARN_PAGE_COPY) != 0 ? count : 0;
+        return (leaf.entries[first] & TARN_PAGE_COPY) != 0 ? count : 0;
     }
     uint64_t copies = 0;
-    for (uint64_t i = 0; i < count; i++) {
-        copies += entries[i] / TARN_PAGE_COPY & 1;
+    for (uint64_t i = first; i < first + count; i++) {
+        copies += leaf.entries[i] / TARN_PAGE_COPY & 1;
     }
     return copies;
 }
@@ -422,7 +421,7 @@ static void for_leaves(tarn_space *space, uint64_t page, uint64_t count, entries
         const table_leaf leaf = table_find(space, page, &level);
         uint64_t pages = pages_to_edge(space, page, level);
         pages = pages < end - page ? pages : end - page;
-        if (leaf.entries != NULL) {
+        if (leaf.above != NULL) {
             change(space, &leaf.entries[page % TABLE_ENTRIES], pages, a, b);
             /* What changes in all of them alike leaves them even. */
             if (pages < TABLE_ENTRIES && pages * USED_ONE < (*leaf.above & USED_MASK)) {
