@@ -337,8 +337,8 @@ int main(int count, char **words)
     }
     for (unsigned i = 0; i < figure_count; i++) {
         qsort(figures[i].values, figures[i].count, sizeof *figures[i].values, compare);
-        printf("%s %.3f\n%s_least %.3f\n", figures[i].name,
-               figures[i].values[figures[i].count / 2], figures[i].name, figures[i].values[0]);
+        printf("%s %.3f\n%s_least %.3f\n", figures[i].name, figures[i].values[figures[i].count / 2],
+               figures[i].name, figures[i].values[0]);
     }
     return 0;
 }
