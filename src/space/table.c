@@ -94,6 +94,16 @@ table_leaf table_find(const tarn_space *space, uint64_t page, unsigned *level)
     return (table_leaf){table, slot};
 }
 
+/* The leaf of a page that has one. */
+static table_leaf find_leaf(const tarn_space *space, uint64_t page)
+{
+    unsigned level = 0;
+    const table_leaf leaf = table_find(space, page, &level);
+    TARN_CHECK(leaf.above != NULL && leaf.entries != NULL, "a page table was overwritten",
+               space->options.name, space->root);
+    return leaf;
+}
+
 uint64_t *table_entry(const tarn_space *space, uint64_t page)
 {
     unsigned level = 0;
@@ -350,8 +360,7 @@ void table_enter(tarn_space *space, table_run run)
         space->books.copy_pages += run.count;
     }
     while (run.count > 0) {
-        unsigned level = 0;
-        const table_leaf leaf = table_find(space, run.page, &level);
+        const table_leaf leaf = find_leaf(space, run.page);
         const uint64_t pages = pages_in_leaf(run.page, run.count);
         const unsigned first = run.page % TABLE_ENTRIES;
         fill(&leaf.entries[first], pages, run.entry);
@@ -379,8 +388,7 @@ void table_remove(tarn_space *space, uint64_t page, uint64_t count)
 {
     space->books.pages -= count;
     while (count > 0) {
-        unsigned level = 0;
-        const table_leaf leaf = table_find(space, page, &level);
+        const table_leaf leaf = find_leaf(space, page);
         const uint64_t pages = pages_in_leaf(page, count);
         const unsigned first = page % TABLE_ENTRIES;
         const unsigned end = first + (unsigned)pages;
@@ -402,8 +410,7 @@ void table_remove(tarn_space *space, uint64_t page, uint64_t count)
 
 void table_is_uneven(const tarn_space *space, uint64_t page)
 {
-    unsigned level = 0;
-    const table_leaf leaf = table_find(space, page, &level);
+    const table_leaf leaf = find_leaf(space, page);
     *leaf.above &= ~EVEN;
 }
 
