@@ -244,7 +244,7 @@ table_run table_run_at(const tarn_space *space, uint64_t page, uint64_t end, uin
         const table_leaf leaf = table_find(space, page, &level);
         uint64_t pages = pages_to_edge(space, page, level);
         pages = pages < end - page ? pages : end - page;
-        if (leaf.entries != NULL) {
+        if (leaf.above != NULL) {
             const unsigned first = page % TABLE_ENTRIES;
             const uint64_t *entries = &leaf.entries[first];
             if (run.count == 0) {
