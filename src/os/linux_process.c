@@ -2,10 +2,14 @@
 #define _GNU_SOURCE
 #include "os/os.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -65,6 +69,31 @@ uint32_t os_process_mark(bool is_peer)
     return is_peer ? os_process_id() : STRANGER;
 }
 
+/* What /proc says, for kernels before 5.3: no such process, or one that has ended and that nobody has waited for. */
+static bool is_gone_by_proc(uint32_t id)
+{
+    char bytes[64];
+    char stat_bytes[512];
+    size_t got = 0;
+    int descriptor = -1;
+    if (kill((pid_t)id, 0) != 0) {
+        return errno == ESRCH;
+    }
+    base_text path = base_text_in(bytes, sizeof bytes);
+    base_text_add(&path, "/proc/");
+    base_text_add_number(&path, id, 10);
+    base_text_add(&path, "/stat");
+    if (os_file_open(bytes, &descriptor) != 0) {
+        return false;
+    }
+    const int error = os_file_read(descriptor, stat_bytes, sizeof stat_bytes - 1, &got);
+    (void)os_file_close(descriptor);
+    stat_bytes[got] = '\0';
+    /* "number (name) state ...", and the name may have anything in it. */
+    const char *end = error == 0 ? strrchr(stat_bytes, ')') : NULL;
+    return end != NULL && end[1] == ' ' && (end[2] == 'Z' || end[2] == 'X');
+}
+
 /* True if the process has ended for certain, also if nobody has waited for it yet. */
 static bool is_gone(uint32_t id)
 {
@@ -73,7 +102,7 @@ static bool is_gone(uint32_t id)
     }
     const int descriptor = (int)syscall(SYS_pidfd_open, (pid_t)id, 0);
     if (descriptor < 0) {
-        return errno == ESRCH;
+        return errno == ESRCH || is_gone_by_proc(id);
     }
     struct pollfd end = {.fd = descriptor, .events = POLLIN};
     const bool has_ended = poll(&end, 1, 0) == 1;
