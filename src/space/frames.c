@@ -414,30 +414,35 @@ tarn_status tarn_frames_alloc(tarn_frames *frames, size_t count, tarn_frame *fir
     return TARN_OK;
 }
 
-/* One more for each count. True if one of them was 0, or the most that there can be: seen without a branch, since neither
- * leaves any bit but the lowest and the highest. */
-WIDE_LOOP bool add_loop(uint32_t *counts, uint32_t count)
+/* Adds `more` to each count. True if of one of them, plus `looked_at`, nothing is left but the lowest and the highest bit:
+ * all counts are seen without a branch. */
+WIDE_LOOP bool change_loop(uint32_t *counts, uint32_t count, uint32_t more, uint32_t looked_at)
 {
     uint32_t least = UINT32_MAX;
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t after = counts[i] + 1;
-        const uint32_t middle = after & (COUNT_MAX - 1);
+    for (; count > 0 && !base_is_aligned(counts, WIDE_SIZE); count--) {
+        const uint32_t middle = (*counts + looked_at) & (COUNT_MAX - 1);
         least = middle < least ? middle : least;
-        counts[i] = after;
+        *counts++ += more;
+    }
+    uint32_t *wide = __builtin_assume_aligned(counts, WIDE_SIZE);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t middle = (wide[i] + looked_at) & (COUNT_MAX - 1);
+        least = middle < least ? middle : least;
+        wide[i] += more;
     }
     return least == 0;
 }
 
-/* One less for each count. True if one of them was 1 or 0. */
+/* One more for each. True if one was 0 or COUNT_MAX. */
+WIDE_LOOP bool add_loop(uint32_t *counts, uint32_t count)
+{
+    return change_loop(counts, count, 1, 1);
+}
+
+/* One less for each. True if one was 0 or 1. */
 WIDE_LOOP bool subtract_loop(uint32_t *counts, uint32_t count)
 {
-    uint32_t least = UINT32_MAX;
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t middle = counts[i] & (COUNT_MAX - 1);
-        least = middle < least ? middle : least;
-        counts[i]--;
-    }
-    return least == 0;
+    return change_loop(counts, count, UINT32_MAX, 0);
 }
 
 WIDE_CODE static bool add_wide(uint32_t *counts, uint32_t count)

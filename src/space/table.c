@@ -312,8 +312,13 @@ static bool stays_even(table_leaf leaf, unsigned first, unsigned count)
 
 WIDE_LOOP void fill_loop(uint64_t *entries, uint64_t count, uint64_t entry)
 {
+    for (; count > 0 && !base_is_aligned(entries, WIDE_SIZE); count--) {
+        *entries++ = entry;
+        entry += FRAME_ONE;
+    }
+    uint64_t *wide = __builtin_assume_aligned(entries, WIDE_SIZE);
     for (uint64_t i = 0; i < count; i++) {
-        entries[i] = entry;
+        wide[i] = entry;
         entry += FRAME_ONE;
     }
 }
@@ -325,8 +330,12 @@ WIDE_CODE static void fill_wide(uint64_t *entries, uint64_t count, uint64_t entr
 
 WIDE_LOOP void clear_loop(uint64_t *entries, uint64_t count)
 {
+    for (; count > 0 && !base_is_aligned(entries, WIDE_SIZE); count--) {
+        *entries++ = 0;
+    }
+    uint64_t *wide = __builtin_assume_aligned(entries, WIDE_SIZE);
     for (uint64_t i = 0; i < count; i++) {
-        entries[i] = 0;
+        wide[i] = 0;
     }
 }
 

@@ -13,6 +13,8 @@
 
 #include <stdbool.h>
 
+#define WIDE_SIZE                                                                                  \
+    32 /* bytes of such a register: from an aligned start on, no store crosses a cache line */
 #define WIDE_LOOP static inline __attribute__((always_inline))
 
 #if defined(__x86_64__)
