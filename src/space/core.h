@@ -51,12 +51,6 @@ static inline unsigned leaf_level(const tarn_space *space)
     return 1 + (space->shift - 12) / 9;
 }
 
-/* Where a page's entry is in the table of a level. */
-static inline unsigned table_index(const tarn_space *space, uint64_t page, unsigned level)
-{
-    return (unsigned)(page >> 9 * (level - leaf_level(space))) % TABLE_ENTRIES;
-}
-
 static inline uint64_t *table_of(uint64_t entry)
 {
     return (uint64_t *)(uintptr_t)(entry & TABLE_MASK);
@@ -96,7 +90,7 @@ static inline bool is_private(uint64_t entry)
 
 /* ---- table.c ---- */
 
-/* An entry of a leaf, and the upper entry that names the leaf; NULL and NULL if there is none. */
+/* A leaf, and the upper entry that names it; NULL and NULL if there is none. */
 typedef struct table_leaf {
     uint64_t *entries; /* 512 */
     uint64_t *above;
@@ -117,9 +111,6 @@ bool table_grow(tarn_space *space, uint64_t page, uint64_t count);
 
 /* Gives up tables there that are empty. */
 void table_prune(tarn_space *space, uint64_t page, uint64_t count);
-
-/* The page's leaf; *level is that of the table where the way ends. */
-table_leaf table_find(const tarn_space *space, uint64_t page, unsigned *level);
 
 /* The page's entry; NULL if it has no leaf. */
 uint64_t *table_entry(const tarn_space *space, uint64_t page);

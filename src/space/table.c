@@ -80,25 +80,39 @@ void table_deinit(tarn_space *space)
 
 /* ---- ways ---- */
 
-table_leaf table_find(const tarn_space *space, uint64_t page, unsigned *level)
+/* log2 of the pages that an entry of the root leads to; each level further down it is 9 less, and 0 is a leaf's. */
+static inline unsigned root_span(const tarn_space *space)
+{
+    return ADDRESS_BITS - 9 - space->shift;
+}
+
+static inline uint64_t *slot_in(uint64_t *table, uint64_t page, unsigned span)
+{
+    return &table[page >> span & (TABLE_ENTRIES - 1)];
+}
+
+/* The page's leaf. There are 2^*span pages around this one that have the same leaf, or have none. */
+static inline table_leaf find_way(const tarn_space *space, uint64_t page, unsigned *span)
 {
     uint64_t *table = space->root;
     uint64_t *slot = NULL;
-    for (*level = ROOT_LEVEL; *level > leaf_level(space); --*level) {
-        slot = &table[table_index(space, page, *level)];
+    for (unsigned at = root_span(space); at > 0; at -= 9) {
+        slot = slot_in(table, page, at);
         if (*slot == 0) {
+            *span = at;
             return (table_leaf){NULL, NULL};
         }
         table = table_of(*slot);
     }
+    *span = 9;
     return (table_leaf){table, slot};
 }
 
 /* The leaf of a page that has one. */
-static table_leaf find_leaf(const tarn_space *space, uint64_t page)
+static inline table_leaf find_leaf(const tarn_space *space, uint64_t page)
 {
-    unsigned level = 0;
-    const table_leaf leaf = table_find(space, page, &level);
+    unsigned span = 0;
+    const table_leaf leaf = find_way(space, page, &span);
     TARN_CHECK(leaf.above != NULL && leaf.entries != NULL, "a page table was overwritten",
                space->options.name, space->root);
     return leaf;
@@ -106,32 +120,30 @@ static table_leaf find_leaf(const tarn_space *space, uint64_t page)
 
 uint64_t *table_entry(const tarn_space *space, uint64_t page)
 {
-    unsigned level = 0;
-    const table_leaf leaf = table_find(space, page, &level);
+    unsigned span = 0;
+    const table_leaf leaf = find_way(space, page, &span);
     return leaf.entries == NULL ? NULL : &leaf.entries[page % TABLE_ENTRIES];
 }
 
-/* Pages from `page` on that have the same leaf, or have none because the way ends at this level. */
-static uint64_t pages_to_edge(const tarn_space *space, uint64_t page, unsigned level)
+/* Pages from `page` to the end of those 2^span, at most `most`. */
+static inline uint64_t pages_to_edge(uint64_t page, unsigned span, uint64_t most)
 {
-    const unsigned above = level - leaf_level(space);
-    const uint64_t span = UINT64_C(1) << 9 * (above > 0 ? above : 1);
-    return span - page % span;
+    const uint64_t pages = UINT64_C(1) << span;
+    const uint64_t rest = pages - (page & (pages - 1));
+    return rest < most ? rest : most;
 }
 
-/* Pages of the leaf of `page` from there on, at most `most`. */
-static uint64_t pages_in_leaf(uint64_t page, uint64_t most)
+static inline uint64_t pages_in_leaf(uint64_t page, uint64_t most)
 {
-    const uint64_t rest = TABLE_ENTRIES - page % TABLE_ENTRIES;
-    return rest < most ? rest : most;
+    return pages_to_edge(page, 9, most);
 }
 
 static bool grow_leaf(tarn_space *space, uint64_t page)
 {
     uint64_t *table = space->root;
     uint64_t *above = NULL;
-    for (unsigned level = ROOT_LEVEL; level > leaf_level(space); level--) {
-        uint64_t *slot = &table[table_index(space, page, level)];
+    for (unsigned at = root_span(space); at > 0; at -= 9) {
+        uint64_t *slot = slot_in(table, page, at);
         if (*slot == 0) {
             uint64_t *below = table_new(space);
             if (below == NULL) {
@@ -148,23 +160,26 @@ static bool grow_leaf(tarn_space *space, uint64_t page)
     return true;
 }
 
+/* Gives up the tables on the way to the page that have no entries, from the lowest up. */
 static void prune_leaf(tarn_space *space, uint64_t page)
 {
-    uint64_t *slots[ROOT_LEVEL + 1];
+    uint64_t *slots[ROOT_LEVEL];
     uint64_t *table = space->root;
-    unsigned level = ROOT_LEVEL;
-    for (; level > leaf_level(space); level--) {
-        slots[level] = &table[table_index(space, page, level)];
-        if (*slots[level] == 0) {
+    unsigned count = 0;
+    for (unsigned at = root_span(space); at > 0; at -= 9) {
+        slots[count] = slot_in(table, page, at);
+        if (*slots[count] == 0) {
             break;
         }
-        table = table_of(*slots[level]);
+        table = table_of(*slots[count]);
+        count++;
     }
-    while (++level <= ROOT_LEVEL && (*slots[level] & USED_MASK) == 0) {
-        table_free(space, table_of(*slots[level]));
-        *slots[level] = 0;
-        if (level < ROOT_LEVEL) {
-            *slots[level + 1] -= USED_ONE;
+    while (count > 0 && (*slots[count - 1] & USED_MASK) == 0) {
+        count--;
+        table_free(space, table_of(*slots[count]));
+        *slots[count] = 0;
+        if (count > 0) {
+            *slots[count - 1] -= USED_ONE;
         }
     }
 }
@@ -172,11 +187,10 @@ static void prune_leaf(tarn_space *space, uint64_t page)
 void table_prune(tarn_space *space, uint64_t page, uint64_t count)
 {
     for (const uint64_t end = page + count; page < end;) {
-        unsigned level = 0;
-        (void)table_find(space, page, &level);
-        const uint64_t rest = pages_to_edge(space, page, level);
+        unsigned span = 0;
+        (void)find_way(space, page, &span);
         prune_leaf(space, page);
-        page = rest < end - page ? page + rest : end;
+        page += pages_to_edge(page, span, end - page);
     }
 }
 
@@ -240,10 +254,9 @@ table_run table_run_at(const tarn_space *space, uint64_t page, uint64_t end, uin
 {
     table_run run = {.page = page, .count = 0, .entry = 0};
     while (page < end) {
-        unsigned level = 0;
-        const table_leaf leaf = table_find(space, page, &level);
-        uint64_t pages = pages_to_edge(space, page, level);
-        pages = pages < end - page ? pages : end - page;
+        unsigned span = 0;
+        const table_leaf leaf = find_way(space, page, &span);
+        const uint64_t pages = pages_to_edge(page, span, end - page);
         if (leaf.above != NULL) {
             const unsigned first = page % TABLE_ENTRIES;
             const uint64_t *entries = &leaf.entries[first];
@@ -433,10 +446,9 @@ static void for_leaves(tarn_space *space, uint64_t page, uint64_t count, entries
                        uint64_t a, uint64_t b)
 {
     for (const uint64_t end = page + count; page < end;) {
-        unsigned level = 0;
-        const table_leaf leaf = table_find(space, page, &level);
-        uint64_t pages = pages_to_edge(space, page, level);
-        pages = pages < end - page ? pages : end - page;
+        unsigned span = 0;
+        const table_leaf leaf = find_way(space, page, &span);
+        const uint64_t pages = pages_to_edge(page, span, end - page);
         if (leaf.above != NULL) {
             change(space, &leaf.entries[page % TABLE_ENTRIES], pages, a, b);
             /* What changes in all of them alike leaves them even. */
