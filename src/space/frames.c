@@ -2,7 +2,6 @@
 #include "space/frames.h"
 
 #include "heap/books.h"
-#include "space/wide.h"
 
 #include <string.h>
 
@@ -414,62 +413,11 @@ tarn_status tarn_frames_alloc(tarn_frames *frames, size_t count, tarn_frame *fir
     return TARN_OK;
 }
 
-/* Adds `more` to each count. True if of one of them, plus `looked_at`, nothing is left but the lowest and the highest bit:
- * all counts are seen without a branch. */
-WIDE_LOOP bool change_loop(uint32_t *counts, uint32_t count, uint32_t more, uint32_t looked_at)
-{
-    uint32_t least = UINT32_MAX;
-    for (; count > 0 && !base_is_aligned(counts, WIDE_SIZE); count--) {
-        const uint32_t middle = (*counts + looked_at) & (COUNT_MAX - 1);
-        least = middle < least ? middle : least;
-        *counts++ += more;
-    }
-    uint32_t *wide = __builtin_assume_aligned(counts, WIDE_SIZE);
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t middle = (wide[i] + looked_at) & (COUNT_MAX - 1);
-        least = middle < least ? middle : least;
-        wide[i] += more;
-    }
-    return least == 0;
-}
-
-/* One more for each. True if one was 0 or COUNT_MAX. */
-WIDE_LOOP bool add_loop(uint32_t *counts, uint32_t count)
-{
-    return change_loop(counts, count, 1, 1);
-}
-
-/* One less for each. True if one was 0 or 1. */
-WIDE_LOOP bool subtract_loop(uint32_t *counts, uint32_t count)
-{
-    return change_loop(counts, count, UINT32_MAX, 0);
-}
-
-WIDE_CODE static bool add_wide(uint32_t *counts, uint32_t count)
-{
-    return add_loop(counts, count);
-}
-
-WIDE_CODE static bool subtract_wide(uint32_t *counts, uint32_t count)
-{
-    return subtract_loop(counts, count);
-}
-
-static bool add_to_all(uint32_t *counts, uint32_t count)
-{
-    return wide_is_there() ? add_wide(counts, count) : add_loop(counts, count);
-}
-
-static bool subtract_from_all(uint32_t *counts, uint32_t count)
-{
-    return wide_is_there() ? subtract_wide(counts, count) : subtract_loop(counts, count);
-}
-
 tarn_status frames_share_locked(tarn_frames *frames, frames_run run, bool *is_held)
 {
     uint32_t *counts = frames->counts + run.first;
     *is_held = true;
-    if (!add_to_all(counts, run.count)) {
+    if (!wide_add(counts, run.count)) {
         return TARN_OK;
     }
     for (uint32_t i = 0; i < run.count; i++) {
@@ -496,13 +444,13 @@ static void give_free_ones(tarn_frames *frames, frames_run run)
 
 void frames_release_locked(tarn_frames *frames, frames_run run)
 {
-    if (!subtract_from_all(frames->counts + run.first, run.count)) {
+    if (!wide_subtract(frames->counts + run.first, run.count)) {
         return;
     }
     for (uint32_t i = 0; i < run.count; i++) {
         if (base_unlikely((frames->counts[run.first + i] & COUNT_MAX) == COUNT_MAX)) {
             /* Others may have the file, too: the counts are to be as they were. */
-            (void)add_to_all(frames->counts + run.first, run.count);
+            (void)wide_add(frames->counts + run.first, run.count);
             base_fatal("a frame was released that nobody holds", frames->name,
                        number_of(run.first + i));
         }

@@ -17,6 +17,7 @@
 #include "base/bitmap.h"
 #include "base/check.h"
 #include "os/os.h"
+#include "space/wide.h"
 #include "tarn/frames.h"
 
 #define FRAMES_MAGIC UINT64_C(0x73656d6172664e54) /* "TNframes" where bytes are little-endian */
@@ -26,7 +27,7 @@ enum { FRAMES_ORDERS = 32 };
 
 /* In a count: the frame's memory may hold something. The other bits are the references. */
 #define COUNT_DIRTY (UINT32_C(1) << 31)
-#define COUNT_MAX (COUNT_DIRTY - 1)
+#define COUNT_MAX WIDE_COUNT_MAX
 
 typedef struct frames_head {
     uint64_t magic;

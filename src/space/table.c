@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "space/core.h"
-#include "space/wide.h"
 
 /*
  * The page table: tables of 512 entries, as many as there are pages for.
@@ -323,58 +322,6 @@ static bool stays_even(table_leaf leaf, unsigned first, unsigned count)
            (last + 1 < TABLE_ENTRIES && is_next(leaf.entries[last], leaf.entries[last + 1]));
 }
 
-WIDE_LOOP void fill_loop(uint64_t *entries, uint64_t count, uint64_t entry)
-{
-    for (; count > 0 && !base_is_aligned(entries, WIDE_SIZE); count--) {
-        *entries++ = entry;
-        entry += FRAME_ONE;
-    }
-    uint64_t *wide = __builtin_assume_aligned(entries, WIDE_SIZE);
-    for (uint64_t i = 0; i < count; i++) {
-        wide[i] = entry;
-        entry += FRAME_ONE;
-    }
-}
-
-WIDE_CODE static void fill_wide(uint64_t *entries, uint64_t count, uint64_t entry)
-{
-    fill_loop(entries, count, entry);
-}
-
-WIDE_LOOP void clear_loop(uint64_t *entries, uint64_t count)
-{
-    for (; count > 0 && !base_is_aligned(entries, WIDE_SIZE); count--) {
-        *entries++ = 0;
-    }
-    uint64_t *wide = __builtin_assume_aligned(entries, WIDE_SIZE);
-    for (uint64_t i = 0; i < count; i++) {
-        wide[i] = 0;
-    }
-}
-
-WIDE_CODE static void clear_wide(uint64_t *entries, uint64_t count)
-{
-    clear_loop(entries, count);
-}
-
-static void clear(uint64_t *entries, uint64_t count)
-{
-    if (count > 1 && wide_is_there()) {
-        clear_wide(entries, count);
-    } else {
-        clear_loop(entries, count);
-    }
-}
-
-static void fill(uint64_t *entries, uint64_t count, uint64_t entry)
-{
-    if (count > 1 && wide_is_there()) {
-        fill_wide(entries, count, entry);
-    } else {
-        fill_loop(entries, count, entry);
-    }
-}
-
 void table_enter(tarn_space *space, table_run run)
 {
     space->books.pages += run.count;
@@ -385,7 +332,7 @@ void table_enter(tarn_space *space, table_run run)
         const table_leaf leaf = find_leaf(space, run.page);
         const uint64_t pages = pages_in_leaf(run.page, run.count);
         const unsigned first = run.page % TABLE_ENTRIES;
-        fill(&leaf.entries[first], pages, run.entry);
+        wide_fill(&leaf.entries[first], pages, run.entry, FRAME_ONE);
         const bool is_even_now = stays_even(leaf, first, (unsigned)pages);
         *leaf.above = ((*leaf.above & ~EVEN) | (is_even_now ? EVEN : 0)) + pages * USED_ONE;
         run.entry += pages * FRAME_ONE;
@@ -415,7 +362,7 @@ void table_remove(tarn_space *space, uint64_t page, uint64_t count)
         const unsigned first = page % TABLE_ENTRIES;
         const unsigned end = first + (unsigned)pages;
         space->books.copy_pages -= count_copies_of(leaf, first, pages);
-        clear(&leaf.entries[first], pages);
+        wide_clear(&leaf.entries[first], pages);
         *leaf.above -= pages * USED_ONE;
         /* What is left on both sides is not one run. */
         if (first > 0 && end < TABLE_ENTRIES && leaf.entries[first - 1] != 0 &&

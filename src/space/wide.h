@@ -3,32 +3,24 @@
 #define TARN_SPACE_WIDE_H
 
 /*
- * Loops over many entries or counts, by the widest registers that the processor has. WIDE(name, body) would hide what it
- * does; so each loop is written once, as an inline function, and compiled twice:
- *
- *     WIDE_LOOP void fill_loop(...) { ... }
- *     WIDE_CODE static void fill_wide(...) { fill_loop(...); }
- *     ... if (wide_is_there()) { fill_wide(...); } else { fill_loop(...); }
+ * Loops over many entries or counts, by the widest registers that the processor has: what mapping a thousand pages takes.
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
-#define WIDE_SIZE                                                                                  \
-    32 /* bytes of such a register: from an aligned start on, no store crosses a cache line */
-#define WIDE_LOOP static inline __attribute__((always_inline))
+/* The bits of a count that are references; the highest one is something else's. */
+#define WIDE_COUNT_MAX ((UINT32_C(1) << 31) - 1)
 
-#if defined(__x86_64__)
-#define WIDE_CODE __attribute__((target("avx2"), noinline))
-static inline bool wide_is_there(void)
-{
-    return __builtin_cpu_supports("avx2") != 0;
-}
-#else
-#define WIDE_CODE __attribute__((noinline))
-static inline bool wide_is_there(void)
-{
-    return false;
-}
-#endif
+void wide_clear(uint64_t *entries, uint64_t count);
+
+/* The first is `entry`, each next one `step` more. */
+void wide_fill(uint64_t *entries, uint64_t count, uint64_t entry, uint64_t step);
+
+/* One more for each count; true if one of them was 0 or WIDE_COUNT_MAX. */
+bool wide_add(uint32_t *counts, uint32_t count);
+
+/* One less for each count; true if one of them was 0 or 1. */
+bool wide_subtract(uint32_t *counts, uint32_t count);
 
 #endif

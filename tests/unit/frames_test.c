@@ -228,6 +228,49 @@ static void memory_can_be_taken_at_once(void **state)
     tarn_frames_deinit(&frames);
 }
 
+static void wide_loops_do_what_one_step_at_a_time_does(void **state)
+{
+    (void)state;
+    static uint64_t entries[160];
+    static uint32_t counts[160];
+    static const uint32_t odd[] = {0, 1, 2, WIDE_COUNT_MAX - 1, WIDE_COUNT_MAX};
+    for (uint32_t from = 0; from < 10; from++) {
+        for (uint32_t count = 0; count < 140; count++) {
+            memset(entries, 0xEE, sizeof entries);
+            wide_fill(entries + from, count, 7, 3);
+            for (uint32_t i = 0; i < 160; i++) {
+                const bool is_in = i >= from && i < from + count;
+                assert_true(entries[i] ==
+                            (is_in ? 7 + 3 * (uint64_t)(i - from) : UINT64_C(0xEEEEEEEEEEEEEEEE)));
+            }
+            memset(entries, 0xEE, sizeof entries);
+            wide_clear(entries + from, count);
+            for (uint32_t i = 0; i < 160; i++) {
+                const bool is_in = i >= from && i < from + count;
+                assert_true(entries[i] == (is_in ? 0 : UINT64_C(0xEEEEEEEEEEEEEEEE)));
+            }
+            /* One count that is not as the others, with and without the bit that is no reference. */
+            for (uint32_t kind = 0; kind < 10 && count > 0; kind++) {
+                const uint32_t value = odd[kind / 2] | (kind % 2 == 0 ? 0 : COUNT_DIRTY);
+                const uint32_t at = from + (count * 7 + kind * 13) % count;
+                for (uint32_t i = 0; i < 160; i++) {
+                    counts[i] = COUNT_DIRTY | (100 + i);
+                }
+                counts[at] = value;
+                const bool is_bad = kind / 2 == 0 || kind / 2 == 4;
+                assert_int_equal(wide_add(counts + from, count), is_bad);
+                assert_true(counts[at] == value + 1);
+                counts[at] = value;
+                assert_int_equal(wide_subtract(counts + from, count), kind / 2 <= 1);
+                assert_true(counts[at] == value - 1);
+                for (uint32_t i = 0; i < 160; i++) {
+                    assert_true(i == at || counts[i] == (COUNT_DIRTY | (100 + i)));
+                }
+            }
+        }
+    }
+}
+
 /* ---- what the system refuses ---- */
 
 /* Runs the check in a child, since what it does to the process stays. */
@@ -381,14 +424,10 @@ static void a_second_process_sees_the_same_frames(void **state)
     tarn_frames_deinit(&frames);
 }
 
-static void a_process_that_dies_with_the_lock_leaves_sound_books(void **state)
+static void survive_a_death(void)
 {
-    (void)state;
     tarn_frames frames;
-    init(&frames, 1000);
-    if (frames.is_peer == 0) {
-        skip();
-    }
+    init(&frames, 1024);
     tarn_frame first = 0;
     assert_int_equal(tarn_frames_alloc(&frames, 10, &first), TARN_OK);
     fflush(NULL);
@@ -411,6 +450,39 @@ static void a_process_that_dies_with_the_lock_leaves_sound_books(void **state)
     assert_sound(&frames);
     waitpid(child, NULL, 0);
     tarn_frames_deinit(&frames);
+}
+
+static bool are_processes_known(void)
+{
+    tarn_frames frames;
+    init(&frames, 1);
+    const bool are_known = frames.is_peer != 0;
+    tarn_frames_deinit(&frames);
+    return are_known;
+}
+
+static void a_process_that_dies_with_the_lock_leaves_sound_books(void **state)
+{
+    (void)state;
+    if (!are_processes_known()) {
+        skip();
+    }
+    survive_a_death();
+}
+
+static void without_descriptors_of_processes(void)
+{
+    refuse(__NR_pidfd_open, ENOSYS);
+    survive_a_death();
+}
+
+static void the_dead_are_found_on_older_kernels_too(void **state)
+{
+    (void)state;
+    if (!are_processes_known() || IS_UNDER_VALGRIND) {
+        skip();
+    }
+    in_child(without_descriptors_of_processes);
 }
 
 static void who_finds_the_lock_held_sleeps_until_it_is_released(void **state)
@@ -561,9 +633,11 @@ int main(void)
         cmocka_unit_test(options_that_cannot_be_are_refused),
         cmocka_unit_test(large_pages_are_there_or_refused),
         cmocka_unit_test(memory_can_be_taken_at_once),
+        cmocka_unit_test(wide_loops_do_what_one_step_at_a_time_does),
         cmocka_unit_test(what_the_system_refuses_is_a_status),
         cmocka_unit_test(a_second_process_sees_the_same_frames),
         cmocka_unit_test(a_process_that_dies_with_the_lock_leaves_sound_books),
+        cmocka_unit_test(the_dead_are_found_on_older_kernels_too),
         cmocka_unit_test(who_finds_the_lock_held_sleeps_until_it_is_released),
         cmocka_unit_test(an_open_gives_up_when_the_lock_stays_held),
         cmocka_unit_test(nobody_can_cut_the_file_off),
