@@ -290,7 +290,7 @@ TARN_API tarn_fault tarn_space_write(tarn_space *space, uint64_t address, const 
 
 /* The bits of the entry for `address`, and the frame if `frame` is not NULL; 0 and 0 if nothing is
  * mapped there. Looks, and touches no bit. */
-TARN_API unsigned tarn_space_look(const tarn_space *space, uint64_t address, tarn_frame *frame);
+TARN_API unsigned tarn_space_look(tarn_space *space, uint64_t address, tarn_frame *frame);
 
 /* Clears bits of what is mapped in [address, address + size): a sum of TARN_PAGE_ACCESSED and
  * TARN_PAGE_DIRTY, for who replaces pages or writes them back. Accesses through windows are not seen by
@@ -357,7 +357,7 @@ TARN_API tarn_status tarn_segment_free(tarn_space *space, tarn_segment segment);
  */
 
 /* Constant time. */
-TARN_API tarn_page_stats tarn_space_stats(const tarn_space *space);
+TARN_API tarn_page_stats tarn_space_stats(tarn_space *space);
 
 /* Gives empty tables that are kept for later back upstream; returns the bytes. */
 TARN_API size_t tarn_space_trim(tarn_space *space);
@@ -374,11 +374,11 @@ typedef struct tarn_page_run {
 typedef bool tarn_page_visitor(void *context, const tarn_page_run *run);
 
 /* Calls `visitor` for all that is mapped, in the order of addresses from 0 on. Linear in the pages. */
-TARN_API void tarn_space_visit(const tarn_space *space, tarn_page_visitor *visitor, void *context);
+TARN_API void tarn_space_visit(tarn_space *space, tarn_page_visitor *visitor, void *context);
 
 /* True if the books balance; else the first fault is in `fault` (always terminated, cut to
  * fault_size; may be NULL with 0). Reports, never aborts. Linear in the pages. */
-TARN_API bool tarn_space_check(const tarn_space *space, char *fault, size_t fault_size);
+TARN_API bool tarn_space_check(tarn_space *space, char *fault, size_t fault_size);
 
 #ifdef __cplusplus
 }

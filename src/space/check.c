@@ -114,11 +114,14 @@ static bool check_sums(const tally *sums)
     return true;
 }
 
-bool tarn_space_check(const tarn_space *space, char *fault, size_t fault_size)
+bool tarn_space_check(tarn_space *space, char *fault, size_t fault_size)
 {
     tally sums = {.space = space, .fault_size = fault_size};
     unsigned used = 0;
     sums.fault = fault;
-    return check_table(&sums, space->root, ROOT_LEVEL, 0, &used) && check_buffer(&sums) &&
-           check_sums(&sums);
+    space_lock(space);
+    const bool is_sound = check_table(&sums, space->root, ROOT_LEVEL, 0, &used) &&
+                          check_buffer(&sums) && check_sums(&sums);
+    space_unlock(space);
+    return is_sound;
 }

@@ -65,9 +65,12 @@ void tarn_space_deinit(tarn_space *space)
     (void)__atomic_sub_fetch(&space->frames->spaces, 1, __ATOMIC_ACQ_REL);
 }
 
-tarn_page_stats tarn_space_stats(const tarn_space *space)
+tarn_page_stats tarn_space_stats(tarn_space *space)
 {
-    return space->books;
+    space_lock(space);
+    const tarn_page_stats stats = space->books;
+    space_unlock(space);
+    return stats;
 }
 
 /* ---- ranges ---- */
@@ -464,21 +467,26 @@ tarn_status tarn_space_clear(tarn_space *space, uint64_t address, uint64_t size,
     return TARN_OK;
 }
 
-unsigned tarn_space_look(const tarn_space *space, uint64_t address, tarn_frame *frame)
+unsigned tarn_space_look(tarn_space *space, uint64_t address, tarn_frame *frame)
 {
+    space_lock(space);
     const uint64_t *slot =
         is_canonical(address) ? table_entry(space, page_of(space, address)) : NULL;
     const uint64_t entry = slot != NULL ? *slot : 0;
+    space_unlock(space);
     if (frame != NULL) {
         *frame = frame_of(entry);
     }
     return (unsigned)(entry & (FRAME_ONE - 1));
 }
 
-void tarn_space_visit(const tarn_space *space, tarn_page_visitor *visitor, void *context)
+void tarn_space_visit(tarn_space *space, tarn_page_visitor *visitor, void *context)
 {
     for (uint64_t page = 0; page < page_count(space);) {
+        /* Not while the visitor is called: it may store through a window. */
+        space_lock(space);
         const table_run run = table_run_at(space, page, page_count(space), RUN_MASK);
+        space_unlock(space);
         const tarn_page_run view = {.address = address_of(space, page),
                                     .size = run.count << space->shift,
                                     .frame = frame_of(run.entry),

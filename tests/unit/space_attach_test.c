@@ -80,8 +80,7 @@ static uint64_t inode_of(int descriptor)
 enum { MAPS_MOST = 4096 };
 
 /* Every page of the window is mapped as the table says, and not else. */
-static void assert_agrees(const tarn_space *space, uint64_t address, const void *window,
-                          size_t size)
+static void assert_agrees(tarn_space *space, uint64_t address, const void *window, size_t size)
 {
     static mapping maps[MAPS_MOST];
     const size_t count = read_maps(window, size, maps, MAPS_MOST);
@@ -123,8 +122,8 @@ static uint64_t physical(const void *address)
 }
 
 /* Each page of the window that can be read is the physical page that its frame is. */
-static void assert_same_memory(const tarn_space *space, uint64_t address,
-                               const unsigned char *window, size_t size)
+static void assert_same_memory(tarn_space *space, uint64_t address, const unsigned char *window,
+                               size_t size)
 {
     for (size_t offset = 0; offset < size; offset += PAGE) {
         tarn_frame frame = 0;

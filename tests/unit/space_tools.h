@@ -14,7 +14,7 @@
 
 enum { RW = TARN_PAGE_WRITABLE | TARN_PAGE_USER, RO = TARN_PAGE_USER };
 
-static inline void space_is_sound(const tarn_space *space)
+static inline void space_is_sound(tarn_space *space)
 {
     char fault[200] = "";
     if (!tarn_space_check(space, fault, sizeof fault)) {
