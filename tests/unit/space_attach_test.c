@@ -600,7 +600,7 @@ static void an_image_is_of_one_moment_while_threads_write(void **state)
         tarn_space_init(&space, &(tarn_space_options){.frames = &frames, .reserves_copies = true}),
         TARN_OK);
     assert_int_equal(map(&space, 0, CELLS, RW), TARN_OK);
-    unsigned char *window = attach(&space, 0, CELLS, true);
+    unsigned char *window = attach(&space, 0, CELLS + 8, true);
     for (unsigned i = 0; i < WRITERS; i++) {
         writers[i] = (writer){.window = window, .stop = &stop, .number = i};
         assert_int_equal(pthread_create(&writers[i].thread, NULL, write_on, &writers[i]), 0);
@@ -610,6 +610,12 @@ static void an_image_is_of_one_moment_while_threads_write(void **state)
         tarn_space image;
         assert_int_equal(tarn_space_snapshot(&space, &image), TARN_OK);
         const unsigned char *then = attach(&image, 0, CELLS, false);
+        /* Other calls, too, while the threads store. */
+        assert_int_equal(map(&space, CELLS, 3, RW), TARN_OK);
+        assert_int_equal(tarn_space_protect(&space, CELLS * PAGE, PAGE, RO), TARN_OK);
+        space_is_sound(&space);
+        assert_true(tarn_space_stats(&space).pages == CELLS + 3);
+        assert_int_equal(tarn_space_unmap(&space, CELLS * PAGE, 3 * PAGE), TARN_OK);
         for (int look = 0; look < 2; look++) {
             for (unsigned number = 0; number < WRITERS; number++) {
                 uint64_t before = 0;
