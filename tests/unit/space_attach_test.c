@@ -155,7 +155,7 @@ static bool faults(volatile unsigned char *place, bool is_store)
     struct sigaction before;
     const struct sigaction action = {.sa_handler = jump_back};
     sigaction(SIGSEGV, &action, &before);
-    bool has_faulted = true;
+    volatile bool has_faulted = true;
     heap_watch_pause(); /* the tools would report what is tried */
     if (sigsetjmp(back, 1) == 0) {
         if (is_store) {
@@ -417,7 +417,7 @@ static void other_faults_go_to_the_action_before(void **state)
     static const size_t pages[] = {4, 8};
     for (size_t i = 0; i < 4; i++) {
         volatile unsigned char *place = window + pages[i / 2] * PAGE;
-        bool has_faulted = true;
+        volatile bool has_faulted = true;
         heap_watch_pause();
         if (sigsetjmp(back, 1) == 0) {
             if (i % 2 == 0) {
