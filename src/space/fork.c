@@ -18,13 +18,15 @@
 
 /* ---- who writes first ---- */
 
+#define WANTED UINT32_MAX /* in the place of a frame: one is needed */
+
 /* The pages that get their frames together. */
 typedef struct group {
     uint64_t page;
     unsigned count;
     unsigned copies; /* of them: with a frame that others have, too */
     uint64_t entries[COPY_MAX];
-    tarn_frame frames[COPY_MAX]; /* the new ones; 0: it stays */
+    tarn_frame frames[COPY_MAX]; /* the new ones, or WANTED; 0: it stays */
 } group;
 
 /* The neighbours of the page, within its block, that are copy on write. */
@@ -50,7 +52,7 @@ static void gather(const tarn_space *space, uint64_t page, uint64_t block, bool 
     frames_lock(space->frames);
     for (unsigned i = 0; i < pages->count; i++) {
         const uint32_t count = space->frames->counts[frame_of(pages->entries[i])] & COUNT_MAX;
-        pages->frames[i] = count > 1 ? UINT32_MAX : 0;
+        pages->frames[i] = count > 1 ? WANTED : 0;
         pages->copies += count > 1;
     }
     frames_unlock(space->frames);
@@ -59,7 +61,7 @@ static void gather(const tarn_space *space, uint64_t page, uint64_t block, bool 
 static void release_new(tarn_space *space, const group *pages)
 {
     for (unsigned i = 0; i < pages->count; i++) {
-        if (pages->frames[i] != 0 && pages->frames[i] != UINT32_MAX) {
+        if (pages->frames[i] != 0 && pages->frames[i] != WANTED) {
             tarn_frames_release(space->frames, pages->frames[i], 1);
         }
     }
