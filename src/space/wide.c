@@ -34,6 +34,9 @@ WIDE_LOOP void fill_loop(uint64_t *entries, uint64_t count, uint64_t entry, uint
         *entries++ = entry;
         entry += step;
     }
+    if (count == 0) {
+        return;
+    }
     uint64_t *wide = __builtin_assume_aligned(entries, WIDE_SIZE);
     for (uint64_t i = 0; i < count; i++) {
         wide[i] = entry;
@@ -80,6 +83,9 @@ WIDE_LOOP bool change_loop(uint32_t *counts, uint32_t count, uint32_t more, uint
         const uint32_t middle = (*counts + looked_at) & (WIDE_COUNT_MAX - 1);
         least = middle < least ? middle : least;
         *counts++ += more;
+    }
+    if (count == 0) {
+        return least == 0;
     }
     uint32_t *wide = __builtin_assume_aligned(counts, WIDE_SIZE);
     for (uint32_t i = 0; i < count; i++) {
