@@ -218,8 +218,9 @@ TARN_API tarn_status tarn_space_share(tarn_space *space, uint64_t address, tarn_
 TARN_API tarn_status tarn_space_unmap(tarn_space *space, uint64_t address, uint64_t size);
 
 /* Sets what [address, address + size) allows, to a sum of TARN_PAGE_WRITABLE and TARN_PAGE_USER. A
- * page that has to be copied before it is written to is then copy on write. Fails as tarn_space_unmap(); TARN_BAD_ARGUMENT also if a page
- * there is not mapped; TARN_NO_ROOM if there are no frames to put aside for copies. */
+ * page that has to be copied before it is written to is then copy on write. Fails as
+ * tarn_space_unmap(); TARN_BAD_ARGUMENT also if a page there is not mapped; TARN_NO_ROOM if there
+ * are no frames to put aside for copies. */
 TARN_API tarn_status tarn_space_protect(tarn_space *space, uint64_t address, uint64_t size,
                                         unsigned access);
 
