@@ -284,19 +284,29 @@ table_run table_run_at(const tarn_space *space, uint64_t page, uint64_t end, uin
     return run;
 }
 
+/* True if a page with this entry may stand in front of the run. */
+static bool is_in_front(uint64_t entry, table_run run, uint64_t mask)
+{
+    return run.count == 0 || (entry == 0 && run.entry == 0) ||
+           (entry != 0 && run.entry != 0 &&
+            (((entry + step_of(entry, mask)) ^ run.entry) & mask) == 0);
+}
+
 table_run table_run_before(const tarn_space *space, uint64_t page, uint64_t end, uint64_t mask)
 {
     table_run run = {.page = end, .count = 0, .entry = 0};
     while (run.page > page) {
+        unsigned span = 0;
         const uint64_t before = run.page - 1;
-        const uint64_t *slot = table_entry(space, before);
-        const uint64_t entry = slot != NULL ? *slot : 0;
-        const uint64_t step = step_of(entry, mask);
-        if (run.count > 0 && ((entry == 0) != (run.entry == 0) ||
-                              ((entry + step) ^ run.entry) & mask_of(run.entry, mask))) {
+        const table_leaf leaf = find_way(space, before, &span);
+        const uint64_t entry = leaf.above != NULL ? leaf.entries[before % TABLE_ENTRIES] : 0;
+        /* Where there is no leaf, all pages down to the start of the span are alike. */
+        const uint64_t rest = leaf.above != NULL ? 1 : (before & ((UINT64_C(1) << span) - 1)) + 1;
+        const uint64_t pages = rest < run.page - page ? rest : run.page - page;
+        if (!is_in_front(entry, run, mask)) {
             break;
         }
-        run = (table_run){.page = before, .count = run.count + 1, .entry = entry};
+        run = (table_run){.page = run.page - pages, .count = run.count + pages, .entry = entry};
     }
     return run;
 }
