@@ -66,7 +66,7 @@ static unsigned slot_words(const malloc_span *span)
 
 static unsigned window_count(unsigned kind)
 {
-    return (unsigned)(UNIT_SIZE / frame_bytes(kind));
+    return (unsigned)(UNIT_SIZE / compact_frame_bytes(kind));
 }
 
 static uint64_t *kept_of(const span_mesh *mesh)
@@ -77,13 +77,13 @@ static uint64_t *kept_of(const span_mesh *mesh)
 unsigned compact_kind(uint32_t slot_size)
 {
     unsigned kind = 0;
-    while (kind + 1 < FRAME_KINDS && frame_bytes(kind) / slot_size < WINDOW_SLOTS) {
+    while (kind + 1 < FRAME_KINDS && compact_frame_bytes(kind) / slot_size < WINDOW_SLOTS) {
         kind++;
     }
     return kind;
 }
 
-/* A record for the span's windows; NULL when there is no memory. Under frames_lock. */
+/* A record for the span's windows; NULL when there is no memory. Under compact_lock. */
 static span_mesh *take_mesh(const malloc_span *span, unsigned kind)
 {
     const size_t bytes = offsetof(span_mesh, frames) +
@@ -171,7 +171,7 @@ static bool next_slot(const malloc_span *span, const uint64_t *bits, size_t *slo
 static void slot_part(const malloc_span *span, size_t slot, unsigned kind, unsigned window,
                       size_t *from, size_t *end)
 {
-    const size_t length = frame_bytes(kind) / GRANULE;
+    const size_t length = compact_frame_bytes(kind) / GRANULE;
     const size_t start = window * length;
     const size_t first = slot * span->slot_size / GRANULE;
     const size_t last = first + span->slot_size / GRANULE;
@@ -184,20 +184,20 @@ static void slot_part(const malloc_span *span, size_t slot, unsigned kind, unsig
 static void slot_windows(const malloc_span *span, size_t slot, unsigned kind, unsigned *first,
                          unsigned *last)
 {
-    *first = (unsigned)(slot * span->slot_size / frame_bytes(kind));
-    *last = (unsigned)(((slot + 1) * span->slot_size - 1) / frame_bytes(kind));
+    *first = (unsigned)(slot * span->slot_size / compact_frame_bytes(kind));
+    *last = (unsigned)(((slot + 1) * span->slot_size - 1) / compact_frame_bytes(kind));
 }
 
 void compact_granules(const malloc_span *span, const uint64_t *used, unsigned kind, unsigned window,
                       uint64_t *granules)
 {
-    memset(granules, 0, frame_words(kind) * sizeof *granules);
-    const size_t first = window * frame_bytes(kind) / span->slot_size;
+    memset(granules, 0, compact_frame_words(kind) * sizeof *granules);
+    const size_t first = window * compact_frame_bytes(kind) / span->slot_size;
     for (size_t slot = first; slot < span->slot_count; slot++) {
         size_t from = 0;
         size_t end = 0;
         slot_part(span, slot, kind, window, &from, &end);
-        if (slot * span->slot_size >= (window + 1) * frame_bytes(kind)) {
+        if (slot * span->slot_size >= (window + 1) * compact_frame_bytes(kind)) {
             break;
         }
         if (has_bit(used, slot)) {
@@ -264,9 +264,9 @@ unsigned compact_add_kept(const malloc_span *span, uint64_t *bits)
 /* All its free slots are kept from here on. */
 static span_mesh *begin(malloc_span *span, unsigned kind, const uint64_t *used)
 {
-    os_lock_take(&frames_lock);
+    os_lock_take(&compact_lock);
     span_mesh *mesh = take_mesh(span, kind);
-    os_lock_release(&frames_lock);
+    os_lock_release(&compact_lock);
     if (mesh == NULL) {
         return NULL;
     }
@@ -290,23 +290,23 @@ static span_mesh *begin(malloc_span *span, unsigned kind, const uint64_t *used)
 
 static unsigned char *window_at(const malloc_span *span, unsigned kind, unsigned window)
 {
-    return (unsigned char *)span->base + window * frame_bytes(kind);
+    return (unsigned char *)span->base + window * compact_frame_bytes(kind);
 }
 
-/* The window has pages of its own again, or another frame; frames_lock is held. */
+/* The window has pages of its own again, or another frame; compact_lock is held. */
 static void forget_frame(span_mesh *mesh, unsigned window, const uint64_t *granules)
 {
-    frame_leave(mesh->frames[window], granules);
+    compact_frame_leave(mesh->frames[window], granules);
     mesh->frames[window] = NULL;
     mesh->windows--;
-    window_bytes -= frame_bytes(mesh->kind);
+    window_bytes -= compact_frame_bytes(mesh->kind);
 }
 
 /* Gives a window without slots in use pages of its own; false, with all as it was, when the kernel refuses. */
 static bool renew(const span_mesh *mesh, unsigned window)
 {
     const compact_frame *frame = mesh->frames[window];
-    const size_t bytes = frame_bytes(mesh->kind);
+    const size_t bytes = compact_frame_bytes(mesh->kind);
     unsigned char *start = window_at(mesh->span, mesh->kind, window);
     if (os_pages_renew(start, bytes) == 0) {
         return true;
@@ -328,7 +328,7 @@ bool compact_leave(malloc_span *span)
     for (unsigned word = 0; word < slot_words(span); word++) {
         mine[word] = ~kept_of(mesh)[word];
     }
-    os_lock_take(&frames_lock);
+    os_lock_take(&compact_lock);
     for (unsigned window = 0; window < window_count(mesh->kind);) {
         unsigned count = 0;
         while (window + count < window_count(mesh->kind) && mesh->frames[window + count] != NULL) {
@@ -338,8 +338,8 @@ bool compact_leave(malloc_span *span)
             window++;
             continue;
         }
-        if (os_pages_renew(window_at(span, mesh->kind, window), count * frame_bytes(mesh->kind)) !=
-            0) {
+        if (os_pages_renew(window_at(span, mesh->kind, window),
+                           count * compact_frame_bytes(mesh->kind)) != 0) {
             done = false;
             break;
         }
@@ -353,7 +353,7 @@ bool compact_leave(malloc_span *span)
         spare_mesh(mesh);
         __atomic_store_n(&span->mesh, NULL, __ATOMIC_RELAXED);
     }
-    os_lock_release(&frames_lock);
+    os_lock_release(&compact_lock);
     return done;
 }
 
@@ -376,7 +376,7 @@ size_t compact_tidy(malloc_span *span)
     if (!is_any) {
         return 0;
     }
-    os_lock_take(&frames_lock);
+    os_lock_take(&compact_lock);
     for (size_t slot = 0; next_slot(span, free, &slot); slot++) {
         unsigned first = 0;
         unsigned last = 0;
@@ -388,7 +388,7 @@ size_t compact_tidy(malloc_span *span)
             if (mesh->frames[window] != NULL) {
                 clear_range(mesh->frames[window]->taken, from, end);
             } else {
-                const size_t start = window * frame_bytes(mesh->kind);
+                const size_t start = window * compact_frame_bytes(mesh->kind);
                 for (size_t page = (start + from * GRANULE) / os_page_size();
                      page <= (start + end * GRANULE - 1) / os_page_size(); page++) {
                     loosened |= (uint32_t)1 << page;
@@ -397,7 +397,7 @@ size_t compact_tidy(malloc_span *span)
         }
         set_kept(kept, slot / 64, kept[slot / 64] | (uint64_t)1 << (slot % 64));
     }
-    atomic_fetch_add_explicit(&frames_loosened, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&compact_frames_loosened, 1, memory_order_relaxed);
     span_unlink_all(span);
     uint64_t used[SLOT_WORDS];
     (void)compact_used_slots(span, used);
@@ -410,7 +410,7 @@ size_t compact_tidy(malloc_span *span)
             forget_frame(mesh, window, nothing);
         }
     }
-    os_lock_release(&frames_lock);
+    os_lock_release(&compact_lock);
     given += purge_pages(span, idle & loosened);
     return given;
 }
@@ -442,18 +442,19 @@ static bool overlap(const uint64_t *one, const uint64_t *other, unsigned words)
     return false;
 }
 
-/* Copies what the window has in use and maps the window there, while its writers wait; frames_lock is held. */
+/* Copies what the window has in use and maps the window there, while its writers wait; compact_lock is held. */
 static bool switch_to(const malloc_span *span, unsigned window, compact_frame *frame,
                       const uint64_t *granules)
 {
     const unsigned kind = frame->kind;
-    const size_t bytes = frame_bytes(kind);
+    const size_t bytes = compact_frame_bytes(kind);
     unsigned char *start = window_at(span, kind, window);
     const uint64_t before = os_clock_us();
     if (!os_pages_freeze(start, bytes)) {
         return false;
     }
-    copy_granules((uint64_t *)frame->alias, (const uint64_t *)start, granules, frame_words(kind));
+    copy_granules((uint64_t *)frame->alias, (const uint64_t *)start, granules,
+                  compact_frame_words(kind));
     const bool done = os_pages_alias(frame->alias, bytes, start) == 0;
     const bool is_lost = !done && !os_pages_are_mapped(start, bytes);
     if (is_lost) {
@@ -462,7 +463,7 @@ static bool switch_to(const malloc_span *span, unsigned window, compact_frame *f
             base_fatal("lost pages in a failed mremap", "malloc", start);
         }
         copy_granules((uint64_t *)start, (const uint64_t *)frame->alias, granules,
-                      frame_words(kind));
+                      compact_frame_words(kind));
     }
     os_pages_thaw(start, bytes, done || is_lost);
     const uint64_t pause = os_clock_us() - before;
@@ -486,36 +487,36 @@ bool compact_move(malloc_span *span, unsigned window, unsigned kind, compact_fra
         return false;
     }
     compact_granules(span, used, kind, window, granules);
-    os_lock_take(&frames_lock);
+    os_lock_take(&compact_lock);
     compact_frame *frame = *target;
     const bool is_new = frame == NULL;
-    if (is_new && (frame = frame_take(kind)) != NULL) {
+    if (is_new && (frame = compact_frame_take(kind)) != NULL) {
         frame->class_index = span->class_index;
         frame->place = (uint8_t)window;
     }
     bool done = frame != NULL && frame->file != NULL && frame->kind == kind &&
                 (is_new || frame->windows > 0) && frame != mesh->frames[window] &&
-                !overlap(frame->taken, granules, frame_words(kind));
+                !overlap(frame->taken, granules, compact_frame_words(kind));
     done = done && switch_to(span, window, frame, granules);
     if (done) {
         compact_frame *old = mesh->frames[window];
-        for (unsigned word = 0; word < frame_words(kind); word++) {
+        for (unsigned word = 0; word < compact_frame_words(kind); word++) {
             frame->taken[word] |= granules[word];
         }
-        frame_join(frame);
+        compact_frame_join(frame);
         if (old != NULL) {
-            frame_leave(old, granules);
+            compact_frame_leave(old, granules);
         } else {
             mesh->windows++;
-            window_bytes += frame_bytes(kind);
+            window_bytes += compact_frame_bytes(kind);
         }
         mesh->frames[window] = frame;
         compact_counted.joined += !is_new;
         *target = frame;
     } else if (is_new && frame != NULL) {
-        frame_give(frame);
+        compact_frame_give(frame);
     }
-    os_lock_release(&frames_lock);
+    os_lock_release(&compact_lock);
     return done;
 }
 
@@ -555,11 +556,11 @@ unsigned compact_claim(malloc_span *span, uint16_t *slots, unsigned most)
     span_mesh *mesh = span->mesh;
     uint64_t *kept = kept_of(mesh);
     unsigned count = 0;
-    if (mesh->nothing_at == atomic_load_explicit(&frames_loosened, memory_order_relaxed)) {
+    if (mesh->nothing_at == atomic_load_explicit(&compact_frames_loosened, memory_order_relaxed)) {
         return 0;
     }
-    os_lock_take(&frames_lock);
-    const uint64_t loosened = atomic_load_explicit(&frames_loosened, memory_order_relaxed);
+    os_lock_take(&compact_lock);
+    const uint64_t loosened = atomic_load_explicit(&compact_frames_loosened, memory_order_relaxed);
     for (unsigned word = 0; word < slot_words(span) && count < most; word++) {
         for (uint64_t rest = kept[word]; rest != 0 && count < most; rest &= rest - 1) {
             const size_t slot = word * (size_t)64 + (size_t)__builtin_ctzll(rest);
@@ -570,27 +571,28 @@ unsigned compact_claim(malloc_span *span, uint16_t *slots, unsigned most)
         }
     }
     mesh->nothing_at = count == 0 ? loosened : 0;
-    os_lock_release(&frames_lock);
+    os_lock_release(&compact_lock);
     return count;
 }
 
 void compact_stats(tarn_malloc_compact_stats *stats)
 {
-    os_lock_take(&frames_lock);
+    os_lock_take(&compact_lock);
     const os_freezer freezer = os_freezer_used();
     *stats = (tarn_malloc_compact_stats){
         .passes = compact_counted.passes,
         .pairs_tried = compact_counted.tried,
         .pairs_joined = compact_counted.joined,
         .bytes_recovered = compact_counted.recovered,
-        .frames = atomic_load_explicit(&frame_pages_held, memory_order_relaxed) * os_page_size(),
+        .frames =
+            atomic_load_explicit(&compact_frame_pages_held, memory_order_relaxed) * os_page_size(),
         .windows = window_bytes,
         .pause_us_max = compact_counted.pause_us,
         .pause_us_sum = compact_counted.pause_sum_us,
         .guard = freezer == OS_FREEZER_KERNEL   ? TARN_MALLOC_GUARD_KERNEL
                  : freezer == OS_FREEZER_SIGNAL ? TARN_MALLOC_GUARD_SIGNAL
                                                 : TARN_MALLOC_GUARD_NONE};
-    os_lock_release(&frames_lock);
+    os_lock_release(&compact_lock);
 }
 
 /* ---- forks ---- */
@@ -599,7 +601,7 @@ void compact_stats(tarn_malloc_compact_stats *stats)
 static bool separate(const span_mesh *mesh, unsigned window)
 {
     unsigned char *start = window_at(mesh->span, mesh->kind, window);
-    const size_t bytes = frame_bytes(mesh->kind);
+    const size_t bytes = compact_frame_bytes(mesh->kind);
     unsigned char *copy = os_pages_map(bytes, os_page_size());
     /* The program may have closed the descriptor that pages are frozen by: once more with another. */
     bool is_frozen = copy != NULL && os_pages_freeze(start, bytes);
@@ -614,7 +616,7 @@ static bool separate(const span_mesh *mesh, unsigned window)
     }
     uint64_t all[UNIT_GRANULES / 64];
     memset(all, 0xff, sizeof all);
-    copy_granules((uint64_t *)copy, (const uint64_t *)start, all, frame_words(mesh->kind));
+    copy_granules((uint64_t *)copy, (const uint64_t *)start, all, compact_frame_words(mesh->kind));
     const bool done = os_pages_move_to(copy, bytes, start, bytes);
     os_pages_thaw(start, bytes, true);
     if (!done) {
@@ -629,9 +631,9 @@ static void part_from_children(span_mesh *mesh, unsigned window)
 {
     compact_frame *frame = mesh->frames[window];
     unsigned char *start = window_at(mesh->span, mesh->kind, window);
-    const frame_view view = frame_make_private(frame, start);
+    const frame_view view = compact_frame_make_private(frame, start);
     if (view == FRAME_FOREIGN) {
-        (void)os_pages_alias(frame->alias, frame_bytes(frame->kind), start);
+        (void)os_pages_alias(frame->alias, compact_frame_bytes(frame->kind), start);
     }
     if (view != FRAME_PRIVATE && !separate(mesh, window)) {
         frame->is_stuck = true;
@@ -641,7 +643,7 @@ static void part_from_children(span_mesh *mesh, unsigned window)
 void compact_fork(bool before, bool child)
 {
     if (before) {
-        os_lock_take(&frames_lock);
+        os_lock_take(&compact_lock);
         for (span_mesh *mesh = meshes; mesh != NULL; mesh = mesh->next) {
             for (unsigned window = 0; window < window_count(mesh->kind); window++) {
                 if (mesh->frames[window] != NULL && mesh->frames[window]->file != NULL) {
@@ -649,12 +651,12 @@ void compact_fork(bool before, bool child)
                 }
             }
         }
-        frames_seal();
+        compact_frames_seal();
         return;
     }
     if (child) {
         os_freezer_forget();
         compact_pass_forget();
     }
-    os_lock_release(&frames_lock);
+    os_lock_release(&compact_lock);
 }

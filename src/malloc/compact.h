@@ -23,13 +23,13 @@
  * may be another's are kept: they are on no list, and the span's span_mesh has a bit for each. When the span's list ends
  * it claims some of them, those whose granules nobody has.
  *
- * Invariant, under frames_lock: every granule of a frame is taken by one window at most; a slot of a span with a mesh is
+ * Invariant, under compact_lock: every granule of a frame is taken by one window at most; a slot of a span with a mesh is
  * in use, on the list or pending, or kept.
  *
  * A fork makes the mappings of a frame private: the kernel then copies what either process writes, as it does with all
  * other memory. The frame is sealed, no window joins it any more, and its windows may move to a new frame later.
  *
- * Who may touch what: a span's mesh changes under the lock of its heap, what a frame has under frames_lock, taken after
+ * Who may touch what: a span's mesh changes under the lock of its heap, what a frame has under compact_lock, taken after
  * it.
  */
 
@@ -42,7 +42,7 @@
 #define COMPACT_CLAIMS 64 /* slots that a span claims at once, at most */
 #define FRAME_KINDS 5     /* frames of 1, 2, 4, 8 and 16 pages */
 
-/* ---- frames.c ---- */
+/* ---- compact_frames.c ---- */
 
 typedef struct compact_file compact_file;
 
@@ -62,29 +62,29 @@ typedef struct compact_frame {
     uint64_t taken[];   /* a bit for each granule */
 } compact_frame;
 
-extern os_lock frames_lock;
-/* Frames that windows may join, by kind; under frames_lock. */
-extern compact_frame *open_frames[FRAME_KINDS];
+extern os_lock compact_lock;
+/* Frames that windows may join, by kind; under compact_lock. */
+extern compact_frame *compact_open_frames[FRAME_KINDS];
 
-static inline size_t frame_bytes(unsigned kind)
+static inline size_t compact_frame_bytes(unsigned kind)
 {
     return os_page_size() << kind;
 }
 
 /* Words of a bit for each granule. */
-static inline unsigned frame_words(unsigned kind)
+static inline unsigned compact_frame_words(unsigned kind)
 {
     return (unsigned)(PAGE_GRANULES / 64) << kind;
 }
 
-/* A frame without windows, all zero; NULL when the kernel has none. Under frames_lock. */
-compact_frame *frame_take(unsigned kind);
+/* A frame without windows, all zero; NULL when the kernel has none. Under compact_lock. */
+compact_frame *compact_frame_take(unsigned kind);
 /* One without windows goes back. */
-void frame_give(compact_frame *frame);
+void compact_frame_give(compact_frame *frame);
 
 /* A window has come, whose granules are taken by the caller; or has gone, and `granules` with it. */
-void frame_join(compact_frame *frame);
-void frame_leave(compact_frame *frame, const uint64_t *granules);
+void compact_frame_join(compact_frame *frame);
+void compact_frame_leave(compact_frame *frame, const uint64_t *granules);
 
 typedef enum frame_view {
     FRAME_PRIVATE, /* the window's mapping is private now */
@@ -93,20 +93,20 @@ typedef enum frame_view {
 } frame_view;
 
 /* Makes the mapping of the window private, if the file's descriptor is still its own. */
-frame_view frame_make_private(const compact_frame *frame, void *window);
+frame_view compact_frame_make_private(const compact_frame *frame, void *window);
 /* What compaction itself had to touch of frames is no more counted as the process's. */
-void frames_hide(void);
+void compact_frames_hide(void);
 /* Closes the files: from here on every frame is sealed. */
-void frames_seal(void);
+void compact_frames_seal(void);
 
 /* Pages of frames in use; a count. */
-extern _Atomic(size_t) frame_pages_held;
+extern _Atomic(size_t) compact_frame_pages_held;
 /* Windows of sealed frames: they take memory of their own as they are written to. */
-extern _Atomic(size_t) frame_sealed_windows;
+extern _Atomic(size_t) compact_frame_sealed_windows;
 
-static inline bool frames_have_sealed(void)
+static inline bool compact_frames_have_sealed(void)
 {
-    return atomic_load_explicit(&frame_sealed_windows, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&compact_frame_sealed_windows, memory_order_relaxed) != 0;
 }
 
 /* ---- compact.c: spans and their windows ---- */
@@ -185,10 +185,10 @@ typedef struct compact_counts {
     uint64_t pause_sum_us;
 } compact_counts;
 
-extern compact_counts compact_counted; /* under frames_lock */
+extern compact_counts compact_counted; /* under compact_lock */
 
 /* Times that granules were let go, a count from 1 on. */
-extern _Atomic(uint64_t) frames_loosened;
+extern _Atomic(uint64_t) compact_frames_loosened;
 
 void compact_stats(tarn_malloc_compact_stats *stats);
 

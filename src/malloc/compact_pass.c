@@ -237,8 +237,9 @@ static host *add_host(plan *made, unsigned key)
 /* Frames that are there take part: those with little in them are to be left by their windows. */
 static void add_frames(plan *made)
 {
-    os_lock_take(&frames_lock);
-    for (compact_frame *frame = open_frames[made->kind]; frame != NULL; frame = frame->next) {
+    os_lock_take(&compact_lock);
+    for (compact_frame *frame = compact_open_frames[made->kind]; frame != NULL;
+         frame = frame->next) {
         const unsigned live = count_bits(frame->taken, made->words);
         frame->is_leaving = live * SPARSE_PART < made->words * 64;
         if (frame->is_leaving || is_full(made, live)) {
@@ -253,7 +254,7 @@ static void add_frames(plan *made)
         here->held = (uint16_t)count_pages(frame->taken, made->words);
         memcpy(here->granules, frame->taken, made->words * sizeof(uint64_t));
     }
-    os_lock_release(&frames_lock);
+    os_lock_release(&compact_lock);
 }
 
 /* The pages that the window holds for itself, 0 when it should stay where it is; the heap's lock is held. */
@@ -266,21 +267,21 @@ static unsigned own_pages(const plan *made, const malloc_span *span, unsigned pl
     if (mesh == NULL || mesh->frames[place] == NULL) {
         return pages;
     }
-    os_lock_take(&frames_lock);
+    os_lock_take(&compact_lock);
     const compact_frame *frame = mesh->frames[place];
     const bool is_sealed = frame->file == NULL;
     const bool is_old =
         is_sealed && (uint32_t)compact_counted.passes - frame->sealed_at >= SEALED_PASSES;
     const unsigned share =
         frame->is_leaving ? count_pages(frame->taken, made->words) / frame->windows : 0;
-    os_lock_release(&frames_lock);
+    os_lock_release(&compact_lock);
     *was_framed = true;
     if (!is_sealed) {
         return share < pages ? share : pages;
     }
     /* Seen privately, it shares its frame until it is written to. But the memory of the file is not free before its last
      * frame is left, so they all are in the end. */
-    const size_t bytes = frame_bytes(made->kind);
+    const size_t bytes = compact_frame_bytes(made->kind);
     const size_t owned =
         is_old ? pages : os_pages_owned(pagemap, (void *)(span->base + place * bytes), bytes);
     return owned < pages ? (unsigned)owned : pages;
@@ -292,7 +293,7 @@ static void add_windows(plan *made, malloc_span *span)
     if (!compact_used_slots(span, used)) {
         return;
     }
-    const unsigned count = (unsigned)(UNIT_SIZE / frame_bytes(made->kind));
+    const unsigned count = (unsigned)(UNIT_SIZE / compact_frame_bytes(made->kind));
     for (unsigned place = 0; place < count && made->window_count < made->window_limit; place++) {
         window *here = window_of(made, made->window_count);
         compact_granules(span, used, made->kind, place, here->granules);
@@ -524,7 +525,7 @@ static size_t carry_out(plan *made)
 /* Windows of one kind; `spans` are those whose class has it. */
 static size_t pass_kind(unsigned kind, const gathering *found, bool all)
 {
-    plan made = {.kind = kind, .words = frame_words(kind)};
+    plan made = {.kind = kind, .words = compact_frame_words(kind)};
     size_t candidates = 0;
     size_t changed = 0;
     size_t given = 0;
@@ -545,13 +546,13 @@ static size_t pass_kind(unsigned kind, const gathering *found, bool all)
         }
         os_lock_release(&heap->lock);
     }
-    all |= frames_have_sealed();
+    all |= compact_frames_have_sealed();
     if (candidates == 0 || (!all && changed * CHANGED_PART < candidates)) {
         return given;
     }
     made.window_step = sizeof(window) + made.words * sizeof(uint64_t);
     made.host_step = sizeof(host) + made.words * sizeof(uint64_t);
-    size_t windows = candidates * (UNIT_SIZE / frame_bytes(kind));
+    size_t windows = candidates * (UNIT_SIZE / compact_frame_bytes(kind));
     windows = windows < WINDOWS_MAX ? windows : WINDOWS_MAX;
     made.window_limit = (uint32_t)windows;
     made.host_limit = (uint32_t)(windows + WINDOWS_MAX);
@@ -582,9 +583,9 @@ static size_t pass_kind(unsigned kind, const gathering *found, bool all)
     place_windows(&made);
     given += carry_out(&made);
     close_space(&plan_space);
-    os_lock_take(&frames_lock);
+    os_lock_take(&compact_lock);
     compact_counted.tried += made.tried;
-    os_lock_release(&frames_lock);
+    os_lock_release(&compact_lock);
     return given;
 }
 
@@ -605,7 +606,7 @@ static size_t run(bool all)
         return 0;
     }
     map_budget = budget();
-    pagemap = frames_have_sealed() ? os_pagemap_open() : -1;
+    pagemap = compact_frames_have_sealed() ? os_pagemap_open() : -1;
     rotation += found.count / 3 + 1;
     was_short = false;
     for (unsigned kind = FRAME_KINDS; kind-- > 0;) {
@@ -616,11 +617,11 @@ static size_t run(bool all)
         (void)os_file_close(pagemap);
     }
     boost += was_short && boost + 1 < FRAME_KINDS;
-    os_lock_take(&frames_lock);
-    frames_hide();
+    os_lock_take(&compact_lock);
+    compact_frames_hide();
     compact_counted.passes++;
     compact_counted.recovered += given;
-    os_lock_release(&frames_lock);
+    os_lock_release(&compact_lock);
     return given;
 }
 
@@ -632,9 +633,9 @@ size_t compact_pass(bool all)
         return 0;
     }
     atomic_store_explicit(&compact_is_due, false, memory_order_relaxed);
-    os_lock_take(&frames_lock);
+    os_lock_take(&compact_lock);
     const bool can_freeze = os_freezer_prepare() != OS_FREEZER_NONE;
-    os_lock_release(&frames_lock);
+    os_lock_release(&compact_lock);
     /* Files of memory are no good to a process that locks its own, nor where the kernel promises none. */
     if (can_freeze && !os_memory_is_locked() && !os_memory_is_promised()) {
         /* A signal's handler that writes to frozen pages would wait for itself. */

@@ -61,7 +61,7 @@ static _Atomic(unsigned) vain_passes;
 static bool has_compact_work(void)
 {
     return atomic_load_explicit(&compact_is_due, memory_order_relaxed) ||
-           (frames_have_sealed() &&
+           (compact_frames_have_sealed() &&
             atomic_load_explicit(&vain_passes, memory_order_relaxed) < VAIN_PASSES);
 }
 

@@ -26,11 +26,11 @@ struct compact_file {
     compact_file *next;
 };
 
-os_lock frames_lock;
-compact_frame *open_frames[FRAME_KINDS];
-_Atomic(size_t) frame_pages_held;
-_Atomic(size_t) frame_sealed_windows;
-_Atomic(uint64_t) frames_loosened = 1;
+os_lock compact_lock;
+compact_frame *compact_open_frames[FRAME_KINDS];
+_Atomic(size_t) compact_frame_pages_held;
+_Atomic(size_t) compact_frame_sealed_windows;
+_Atomic(uint64_t) compact_frames_loosened = 1;
 
 static compact_file *files;
 static compact_file *spare_files;
@@ -87,17 +87,17 @@ static compact_frame *take_record(unsigned kind)
         spare_frames[kind] = frame->next;
         return frame;
     }
-    return meta_take(sizeof *frame + frame_words(kind) * sizeof(uint64_t));
+    return meta_take(sizeof *frame + compact_frame_words(kind) * sizeof(uint64_t));
 }
 
 static void link_open(compact_frame *frame)
 {
     frame->previous = NULL;
-    frame->next = open_frames[frame->kind];
+    frame->next = compact_open_frames[frame->kind];
     if (frame->next != NULL) {
         frame->next->previous = frame;
     }
-    open_frames[frame->kind] = frame;
+    compact_open_frames[frame->kind] = frame;
 }
 
 static void unlink_open(compact_frame *frame)
@@ -108,7 +108,7 @@ static void unlink_open(compact_frame *frame)
     if (frame->previous != NULL) {
         frame->previous->next = frame->next;
     } else {
-        open_frames[frame->kind] = frame->next;
+        compact_open_frames[frame->kind] = frame->next;
     }
 }
 
@@ -128,7 +128,7 @@ static compact_frame *reuse(unsigned kind)
 static compact_frame *cut_new(unsigned kind)
 {
     compact_file *file = files;
-    while (file != NULL && FILE_BYTES - file->cut < frame_bytes(kind)) {
+    while (file != NULL && FILE_BYTES - file->cut < compact_frame_bytes(kind)) {
         file = file->next;
     }
     if (file == NULL) {
@@ -139,32 +139,34 @@ static compact_frame *cut_new(unsigned kind)
         frame->file = file;
         frame->alias = file->alias + file->cut;
         frame->kind = (uint8_t)kind;
-        file->cut += frame_bytes(kind);
+        file->cut += compact_frame_bytes(kind);
     }
     return frame;
 }
 
-compact_frame *frame_take(unsigned kind)
+compact_frame *compact_frame_take(unsigned kind)
 {
     compact_frame *frame = reuse(kind);
     if (frame == NULL) {
         frame = cut_new(kind);
     }
     if (frame != NULL) {
-        memset(frame->taken, 0, frame_words(kind) * sizeof(uint64_t));
+        memset(frame->taken, 0, compact_frame_words(kind) * sizeof(uint64_t));
         frame->windows = 0;
         frame->is_leaving = false;
         frame->is_stuck = false;
         frame->file->frames++;
         link_open(frame);
-        atomic_fetch_add_explicit(&frame_pages_held, (size_t)1 << kind, memory_order_relaxed);
+        atomic_fetch_add_explicit(&compact_frame_pages_held, (size_t)1 << kind,
+                                  memory_order_relaxed);
     }
     return frame;
 }
 
-void frame_give(compact_frame *frame)
+void compact_frame_give(compact_frame *frame)
 {
-    atomic_fetch_sub_explicit(&frame_pages_held, (size_t)1 << frame->kind, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&compact_frame_pages_held, (size_t)1 << frame->kind,
+                              memory_order_relaxed);
     compact_file *file = frame->file;
     if (file == NULL) {
         frame->next = spare_frames[frame->kind];
@@ -173,30 +175,30 @@ void frame_give(compact_frame *frame)
     }
     unlink_open(frame);
     file->frames--;
-    if (os_pages_remove(frame->alias, frame_bytes(frame->kind)) == 0) {
+    if (os_pages_remove(frame->alias, compact_frame_bytes(frame->kind)) == 0) {
         frame->next = file->free[frame->kind];
         file->free[frame->kind] = frame;
     }
     /* Else the place stays as it is, and is not used again. */
 }
 
-void frame_join(compact_frame *frame)
+void compact_frame_join(compact_frame *frame)
 {
     frame->windows++;
 }
 
-void frame_leave(compact_frame *frame, const uint64_t *granules)
+void compact_frame_leave(compact_frame *frame, const uint64_t *granules)
 {
-    atomic_fetch_add_explicit(&frames_loosened, 1, memory_order_relaxed);
-    for (unsigned word = 0; word < frame_words(frame->kind); word++) {
+    atomic_fetch_add_explicit(&compact_frames_loosened, 1, memory_order_relaxed);
+    for (unsigned word = 0; word < compact_frame_words(frame->kind); word++) {
         frame->taken[word] &= ~granules[word];
     }
     frame->windows--;
     if (frame->file == NULL) {
-        atomic_fetch_sub_explicit(&frame_sealed_windows, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&compact_frame_sealed_windows, 1, memory_order_relaxed);
     }
     if (frame->windows == 0) {
-        frame_give(frame);
+        compact_frame_give(frame);
     }
 }
 
@@ -205,37 +207,39 @@ static bool is_known(const compact_file *file)
     return os_file_identity(file->descriptor) == file->identity;
 }
 
-frame_view frame_make_private(const compact_frame *frame, void *window)
+frame_view compact_frame_make_private(const compact_frame *frame, void *window)
 {
     void *mapped = NULL;
     const compact_file *file = frame->file;
     /* A descriptor that was closed never becomes ours again: what it is after proves what it was meanwhile. */
-    if (!is_known(file) ||
-        os_file_map(file->descriptor, (uint64_t)(frame->alias - file->alias),
-                    frame_bytes(frame->kind), OS_READ | OS_WRITE, true, window, &mapped) != 0) {
+    if (!is_known(file) || os_file_map(file->descriptor, (uint64_t)(frame->alias - file->alias),
+                                       compact_frame_bytes(frame->kind), OS_READ | OS_WRITE, true,
+                                       window, &mapped) != 0) {
         return FRAME_SHARED;
     }
     return is_known(file) ? FRAME_PRIVATE : FRAME_FOREIGN;
 }
 
-void frames_hide(void)
+void compact_frames_hide(void)
 {
     for (const compact_file *file = files; file != NULL; file = file->next) {
         os_pages_hide(file->alias, file->cut);
     }
 }
 
-void frames_seal(void)
+void compact_frames_seal(void)
 {
     for (unsigned kind = 0; kind < FRAME_KINDS; kind++) {
-        for (compact_frame *frame = open_frames[kind], *next = NULL; frame != NULL; frame = next) {
+        for (compact_frame *frame = compact_open_frames[kind], *next = NULL; frame != NULL;
+             frame = next) {
             next = frame->next;
             frame->file = NULL;
             frame->alias = NULL;
             frame->sealed_at = (uint32_t)compact_counted.passes;
-            atomic_fetch_add_explicit(&frame_sealed_windows, frame->windows, memory_order_relaxed);
+            atomic_fetch_add_explicit(&compact_frame_sealed_windows, frame->windows,
+                                      memory_order_relaxed);
         }
-        open_frames[kind] = NULL;
+        compact_open_frames[kind] = NULL;
     }
     while (files != NULL) {
         compact_file *file = files;
