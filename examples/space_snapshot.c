@@ -2,6 +2,7 @@
 #include <tarn/space.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -11,12 +12,13 @@
  * one transfer that was under way; in the live accounts it would have changed a thousand times during the audit.
  */
 
-enum { PAGE = 4096, PAGES = 256, ACCOUNTS = PAGES * (PAGE / 8), START = 100, AUDITS = 20 };
+enum { PAGE = 4096, PAGES = 256, ACCOUNTS = PAGES * (PAGE / 8), START = 100 };
+enum { AUDITS = 20, LATER = 1000 };
 
 typedef struct bank {
     _Atomic(int64_t) *accounts;
     _Atomic(bool) is_closed;
-    uint64_t transfers;
+    _Atomic(uint64_t) transfers;
 } bank;
 
 static void *work(void *context)
@@ -29,18 +31,22 @@ static void *work(void *context)
         _Atomic(int64_t) *to = &it->accounts[(random >> 40) % ACCOUNTS];
         atomic_fetch_sub(from, 1);
         atomic_fetch_add(to, 1);
-        it->transfers++;
+        atomic_fetch_add(&it->transfers, 1);
     }
     return NULL;
 }
 
-/* Adds up an image through a window of its own. */
-static bool audit(tarn_space *space, int64_t *sum)
+/* Adds up an image through a window of its own, when the clerk has gone on for a while. */
+static bool audit(tarn_space *space, bank *it, int64_t *sum)
 {
     static tarn_space image;
     void *window;
     if (tarn_space_snapshot(space, &image) != TARN_OK) {
         return false;
+    }
+    const uint64_t then = atomic_load(&it->transfers);
+    while (atomic_load(&it->transfers) < then + LATER) {
+        sched_yield();
     }
     const bool is_open =
         tarn_space_attach(&image, 0, (uint64_t)PAGES * PAGE, NULL, &window) == TARN_OK;
@@ -78,7 +84,7 @@ int main(void)
     bool is_good = true;
     for (int i = 0; i < AUDITS && is_good; i++) {
         int64_t sum = 0;
-        is_good = audit(&space, &sum);
+        is_good = audit(&space, &it, &sum);
         const int64_t missing = (int64_t)START * ACCOUNTS - sum;
         is_good = is_good && (missing == 0 || missing == 1);
         printf("audit %2d: %lld, %lld on its way\n", i + 1, (long long)sum, (long long)missing);
@@ -87,7 +93,7 @@ int main(void)
     pthread_join(clerk, NULL);
     const tarn_page_stats stats = tarn_space_stats(&space);
     printf("%llu transfers meanwhile; %llu stores met a page of an image, %llu pages were copied\n",
-           (unsigned long long)it.transfers, (unsigned long long)stats.stores,
+           (unsigned long long)atomic_load(&it.transfers), (unsigned long long)stats.stores,
            (unsigned long long)stats.copies);
     tarn_space_deinit(&space);
     tarn_frames_deinit(&frames);

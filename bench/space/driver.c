@@ -235,21 +235,34 @@ static double run_singles(const scene *it, void (*map)(const scene *, uint64_t, 
     return now() - start;
 }
 
-/* In turn, a few at a time: whoever goes first finds the caches cold. */
+/* In turn, a few at a time, and each goes first as often: whoever does finds the caches cold. */
 static void measure_maps(const scene *it)
 {
     enum { PARTS = 20 };
     double sums[7] = {0};
     for (int part = 0; part < PARTS; part++) {
-        sums[0] += run_ours(it, 10, 0);
-        sums[1] += run_raw(it, 10, 0);
+        for (int turn = 0; turn < 2; turn++) {
+            if (turn == part % 2) {
+                sums[0] += run_ours(it, 10, 0);
+            } else {
+                sums[1] += run_raw(it, 10, 0);
+            }
+        }
         sums[2] += run_raw_free(it, 10);
-        sums[3] += run_ours(it, 1, 1);
-        sums[4] += run_raw(it, 1, 1);
+        for (int turn = 0; turn < 2; turn++) {
+            if (turn == part % 2) {
+                sums[3] += run_ours(it, 1, 1);
+            } else {
+                sums[4] += run_raw(it, 1, 1);
+            }
+        }
     }
-    for (int part = 0; part < 2; part++) {
-        sums[5] += run_singles(it, map_ours, unmap_ours);
-        sums[6] += run_singles(it, map_raw, unmap_raw);
+    for (int turn = 0; turn < 4; turn++) {
+        if (turn % 3 == 0) {
+            sums[5] += run_singles(it, map_ours, unmap_ours);
+        } else {
+            sums[6] += run_singles(it, map_raw, unmap_raw);
+        }
     }
     note("map_ours", sums[0] / PARTS);
     note("map_raw", sums[1] / PARTS);

@@ -236,14 +236,19 @@ static bool says_blocked(const char *text, int signal)
 
 static bool thread_blocks(const char *name, int signal)
 {
-    char path[64] = "/proc/self/task/";
+    static const char folder[] = "/proc/self/task/";
+    static const char file[] = "/status";
+    char path[sizeof folder + sizeof file + 16];
     char text[4096];
+    const size_t length = strlen(name);
     int descriptor = -1;
     size_t got = 0;
-    if (strlen(name) > 16) {
+    if (length > 16) {
         return true;
     }
-    strcat(strcat(path, name), "/status");
+    memcpy(path, folder, sizeof folder - 1);
+    memcpy(path + sizeof folder - 1, name, length);
+    memcpy(path + sizeof folder - 1 + length, file, sizeof file);
     if (os_file_open(path, &descriptor) != 0) {
         return false; /* it has ended */
     }

@@ -133,6 +133,29 @@ tarn_status windows_change(tarn_space *space, uint64_t page, uint64_t count, win
     return TARN_OK;
 }
 
+tarn_status windows_show_run(tarn_space *space, table_run run, window_progress *done)
+{
+    for (space_window *window = space->windows; window != NULL; window = window->next) {
+        table_run part = run;
+        uint64_t stop = 0;
+        if (!clip(window, run.page, run.count, &part.page, &stop)) {
+            continue;
+        }
+        part.count = stop - part.page;
+        part.entry += (part.page - run.page) * FRAME_ONE;
+        done->window = window;
+        done->end = part.page;
+        if (!take_slack(window)) {
+            return TARN_NO_MEMORY;
+        }
+        done->end = stop;
+        if (map_run(window, part) != 0) {
+            return TARN_NO_MEMORY;
+        }
+    }
+    return TARN_OK;
+}
+
 void windows_undo(tarn_space *space, uint64_t page, uint64_t count, const window_progress *done)
 {
     bool is_last = false;

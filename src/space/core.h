@@ -222,6 +222,10 @@ typedef struct window_progress {
 
 tarn_status windows_change(tarn_space *space, uint64_t page, uint64_t count, window_change change,
                            window_progress *done);
+
+/* The same for pages that are new and one run. */
+tarn_status windows_show_run(tarn_space *space, table_run run, window_progress *done);
+
 void windows_undo(tarn_space *space, uint64_t page, uint64_t count, const window_progress *done);
 
 /* ---- faults.c ---- */

@@ -218,11 +218,14 @@ static tarn_status enter_pages(tarn_space *space, uint64_t page, uint64_t count,
     return TARN_OK;
 }
 
-/* The third part, or the others undone. */
-static tarn_status show_pages(tarn_space *space, uint64_t page, uint64_t count)
+/* The third part, or the others undone. With a frame the pages are known to be one run. */
+static tarn_status show_pages(tarn_space *space, uint64_t page, uint64_t count, tarn_frame frame,
+                              uint64_t bits)
 {
     window_progress done;
-    const tarn_status status = windows_change(space, page, count, WINDOW_MAP, &done);
+    const table_run run = {page, count, (uint64_t)frame << FRAME_SHIFT | bits};
+    const tarn_status status = frame != 0 ? windows_show_run(space, run, &done)
+                                          : windows_change(space, page, count, WINDOW_MAP, &done);
     if (status != TARN_OK) {
         space_drop(space, page, count);
         windows_undo(space, page, count, &done);
@@ -260,7 +263,7 @@ tarn_status tarn_space_map(tarn_space *space, uint64_t address, uint64_t size,
         status = enter_pages(space, page, count, options->frame, bits);
     }
     if (status == TARN_OK) {
-        status = show_pages(space, page, count);
+        status = show_pages(space, page, count, options->frame, bits);
     }
     if (status == TARN_OK && options->segment != NULL) {
         *options->segment =
@@ -317,7 +320,7 @@ static tarn_status share_pages(tarn_space *space, uint64_t page, tarn_space *fro
         status = enter_shared(space, page, from, from_page, count, bits);
     }
     if (status == TARN_OK) {
-        status = show_pages(space, page, count);
+        status = show_pages(space, page, count, 0, bits);
     }
     if (status == TARN_OK) {
         table_change(from, from_page, count, 0, TARN_PAGE_SHARED);

@@ -334,9 +334,9 @@ static void refuse_each(operation *act, bool has_copies)
 
 static void run_all(void)
 {
-    static operation *const operations[] = {map_new,     share_strangers, unmap_both,
-                                            protect_all, show_all,        attach_third,
-                                            write_all,   fork_and_end,    make_ring};
+    static operation *const operations[] = {map_new,   share_strangers, unmap_both, protect_all,
+                                            show_all,  attach_third,    write_all,  fork_and_end,
+                                            make_ring, change_far_apart};
     for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
         refuse_each(operations[i], operations[i] == write_all || operations[i] == protect_all);
     }

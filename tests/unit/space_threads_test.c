@@ -121,6 +121,54 @@ static void processes_never_get_the_same_frame(void **state)
     end_frames(&frames);
 }
 
+/* Another process, which has the descriptor alone: the frame is at other addresses of both kinds there. */
+static int answer(int descriptor)
+{
+    tarn_frames frames;
+    tarn_space space;
+    void *window = NULL;
+    if (tarn_frames_open(&frames, descriptor, NULL) != TARN_OK ||
+        tarn_space_init(&space, &(tarn_space_options){.frames = &frames}) != TARN_OK ||
+        tarn_space_map(&space, 77 * PAGE, PAGE,
+                       &(tarn_map_options){.access = RW, .frame = tarn_frames_root(&frames)}) !=
+            TARN_OK ||
+        tarn_space_attach(&space, 77 * PAGE, PAGE, NULL, &window) != TARN_OK ||
+        strcmp(window, "question") != 0) {
+        return 1;
+    }
+    strcpy(window, "answer");
+    tarn_space_deinit(&space);
+    tarn_frames_deinit(&frames);
+    return 0;
+}
+
+static void processes_share_a_page_by_the_number_of_its_frame(void **state)
+{
+    (void)state;
+    tarn_frames frames;
+    tarn_space space;
+    int status = 0;
+    make_frames(&frames, 100);
+    make_space(&space, &frames);
+    assert_int_equal(
+        tarn_space_map(&space, 0, PAGE, &(tarn_map_options){.access = RW | TARN_PAGE_SHARED}),
+        TARN_OK);
+    put(&space, 0, "question");
+    tarn_frames_set_root(&frames, tarn_space_walk(&space, 0, TARN_ACCESS_READ).frame);
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        _exit(answer(tarn_frames_descriptor(&frames)));
+    }
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+    assert_text(&space, 0, "answer");
+    assert_int_equal(tarn_frames_references(&frames, tarn_frames_root(&frames)), 1);
+    tarn_frames_set_root(&frames, 0);
+    tarn_space_deinit(&space);
+    end_frames(&frames);
+}
+
 /* Each has a space of its own, all of them with the frames of one parent, and writes all over. */
 static void *work_on_a_fork(void *context)
 {
@@ -180,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_never_get_the_same_frame),
         cmocka_unit_test(processes_never_get_the_same_frame),
+        cmocka_unit_test(processes_share_a_page_by_the_number_of_its_frame),
         cmocka_unit_test(forks_of_one_space_are_independent_in_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
