@@ -233,9 +233,9 @@ static size_t purge_pages(const malloc_span *span, uint32_t pages)
 }
 
 /* Others look at the bits without a lock: see compact_keeps. */
-static void set_kept(uint64_t *word, uint64_t bits)
+static void set_kept(span_mesh *mesh, size_t word, uint64_t bits)
 {
-    atomic_store_explicit((_Atomic(uint64_t) *)word, bits, memory_order_relaxed);
+    atomic_store_explicit((_Atomic(uint64_t) *)&kept_of(mesh)[word], bits, memory_order_relaxed);
 }
 
 bool compact_keeps(const malloc_span *span, const void *slot)
@@ -271,10 +271,9 @@ static span_mesh *begin(malloc_span *span, unsigned kind, const uint64_t *used)
     if (mesh == NULL) {
         return NULL;
     }
-    uint64_t *kept = kept_of(mesh);
     for (unsigned word = 0; word < slot_words(span); word++) {
         const size_t rest = span->slot_count - word * (size_t)64;
-        set_kept(&kept[word], ~used[word] & (rest < 64 ? ~(~(uint64_t)0 << rest) : ~(uint64_t)0));
+        set_kept(mesh, word, ~used[word] & (rest < 64 ? ~(~(uint64_t)0 << rest) : ~(uint64_t)0));
     }
     (void)purge_pages(span, idle_pages(span, used) & ~(uint32_t)span->purged);
     span_unlink_all(span);
@@ -396,7 +395,7 @@ size_t compact_tidy(malloc_span *span)
                 }
             }
         }
-        set_kept(&kept[slot / 64], kept[slot / 64] | (uint64_t)1 << (slot % 64));
+        set_kept(mesh, slot / 64, kept[slot / 64] | (uint64_t)1 << (slot % 64));
     }
     atomic_fetch_add_explicit(&compact_frames_loosened, 1, memory_order_relaxed);
     span_unlink_all(span);
@@ -566,7 +565,7 @@ unsigned compact_claim(malloc_span *span, uint16_t *slots, unsigned most)
         for (uint64_t rest = kept[word]; rest != 0 && count < most; rest &= rest - 1) {
             const size_t slot = word * (size_t)64 + (size_t)__builtin_ctzll(rest);
             if (claim(span, slot)) {
-                set_kept(&kept[word], kept[word] & ~((uint64_t)1 << (slot % 64)));
+                set_kept(mesh, word, kept[word] & ~((uint64_t)1 << (slot % 64)));
                 slots[count++] = (uint16_t)slot;
             }
         }
