@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TARN_TRACE_MODEL_H
+#define TARN_TRACE_MODEL_H
+
+/*
+ * What writer and reader both know after each event of a part, so that the next one can be told by how it
+ * differs from what was to be expected:
+ *
+ *   - which blocks were freed, per class of size, newest first: an allocator mostly gives the newest again;
+ *   - which block the n-th allocation of this part was: programs free in an order that has to do with
+ *     that of the allocations;
+ *   - what followed the last two stacks, and how much was asked for from a stack, the last time.
+ *
+ * The model is the same on both sides and begins empty with each part, so that a part can be read alone. Its
+ * memory is bounded by the events of a part.
+ */
+
+#include "trace/event.h"
+
+#include <string.h>
+
+enum {
+    MODEL_EVENTS_MAX = 1 << 18, /* events of a part */
+    MODEL_CLASSES = 1024,
+    MODEL_DEPTH = 32, /* freed blocks that are remembered per class */
+    MODEL_STACKS = 1 << 14,
+    MODEL_SIZES = 1 << 12
+};
+
+#define MODEL_NEAR (UINT64_C(1) << 40)
+
+typedef struct model_block {
+    uint64_t address;
+    uint32_t class;
+    uint32_t is_live;
+} model_block;
+
+typedef struct trace_model {
+    uint32_t allocs;     /* of this part, a count */
+    uint32_t last_freed; /* which allocation the last block that was freed of them was */
+    uint64_t last_free;  /* the address of the last block that was none of them */
+    uint64_t expected;   /* where an allocator that bumps a pointer would go on */
+    uint32_t stacks[2];  /* the last two, newest first */
+    uint32_t last_size_key;
+    uint8_t freed_count[MODEL_CLASSES];
+    uint8_t freed_first[MODEL_CLASSES]; /* where in the ring the newest is */
+    uint64_t freed[MODEL_CLASSES][MODEL_DEPTH];
+    uint32_t next_stack[MODEL_STACKS];
+    uint64_t size_of[MODEL_SIZES];
+    model_block blocks[MODEL_EVENTS_MAX]; /* the first `allocs` are set */
+} trace_model;
+
+static inline void model_reset(trace_model *model)
+{
+    memset(model, 0, offsetof(trace_model, blocks));
+}
+
+static inline uint32_t model_class(uint64_t size)
+{
+    const uint64_t granules = (size + 23) >> 4;
+    return granules < MODEL_CLASSES ? (uint32_t)granules
+                                    : (uint32_t)((granules * UINT64_C(0x9E3779B97F4A7C15)) >> 54);
+}
+
+/* The depth at which the block is among the freed ones of the class; MODEL_DEPTH if it is not. */
+static inline unsigned model_find_freed(const trace_model *model, uint32_t class, uint64_t address)
+{
+    for (unsigned i = 0; i < model->freed_count[class]; i++) {
+        if (model->freed[class][(model->freed_first[class] + i) % MODEL_DEPTH] == address) {
+            return i;
+        }
+    }
+    return MODEL_DEPTH;
+}
+
+static inline uint64_t model_freed(const trace_model *model, uint32_t class, unsigned depth)
+{
+    return model->freed[class][(model->freed_first[class] + depth) % MODEL_DEPTH];
+}
+
+static inline void model_take_freed(trace_model *model, uint32_t class, unsigned depth)
+{
+    const unsigned first = model->freed_first[class];
+    for (unsigned i = depth; i > 0; i--) {
+        model->freed[class][(first + i) % MODEL_DEPTH] =
+            model->freed[class][(first + i - 1) % MODEL_DEPTH];
+    }
+    model->freed_first[class] = (uint8_t)((first + 1) % MODEL_DEPTH);
+    model->freed_count[class]--;
+}
+
+static inline void model_push_freed(trace_model *model, uint32_t class, uint64_t address)
+{
+    const unsigned first = (model->freed_first[class] + MODEL_DEPTH - 1U) % MODEL_DEPTH;
+    model->freed[class][first] = address;
+    model->freed_first[class] = (uint8_t)first;
+    if (model->freed_count[class] < MODEL_DEPTH) {
+        model->freed_count[class]++;
+    }
+}
+
+/* A block was given; returns which allocation of the part it is. */
+static inline uint32_t model_add(trace_model *model, uint64_t address, uint64_t size)
+{
+    const uint32_t serial = model->allocs++;
+    model->blocks[serial] =
+        (model_block){.address = address, .class = model_class(size), .is_live = 1};
+    /* A failed guess costs nothing, an address beyond the end would. */
+    model->expected = size < MODEL_NEAR ? address + ((size + 23) & ~UINT64_C(15)) : address;
+    return serial;
+}
+
+/* A block of this part was taken back. */
+static inline void model_remove(trace_model *model, uint32_t serial)
+{
+    model_block *block = &model->blocks[serial];
+    block->is_live = 0;
+    model->last_freed = serial;
+    model_push_freed(model, block->class, block->address);
+}
+
+static inline uint32_t *model_next_stack(trace_model *model)
+{
+    const uint32_t mixed =
+        model->stacks[0] * UINT32_C(0x9E3779B1) ^ model->stacks[1] * UINT32_C(0x85EBCA77);
+    return &model->next_stack[(mixed ^ mixed >> 15) % MODEL_STACKS];
+}
+
+static inline void model_saw_stack(trace_model *model, uint32_t stack)
+{
+    *model_next_stack(model) = stack;
+    model->stacks[1] = model->stacks[0];
+    model->stacks[0] = stack;
+}
+
+/* Where the size is kept that is expected from the stack; where there are none, after the last size. */
+static inline uint64_t *model_size(trace_model *model, uint32_t stack)
+{
+    const uint32_t key = stack != 0 ? stack : model->last_size_key;
+    const uint32_t mixed = key * UINT32_C(0x9E3779B1);
+    return &model->size_of[(mixed ^ mixed >> 16) % MODEL_SIZES];
+}
+
+static inline void model_saw_size(trace_model *model, uint64_t *expected, uint64_t size)
+{
+    *expected = size;
+    model->last_size_key = (model->last_size_key << 16 ^ (uint32_t)size * UINT32_C(0x85EBCA77)) | 1;
+}
+
+/* Addresses by how far they are from one that was expected: mostly a multiple of 16. */
+static inline uint64_t model_pack(uint64_t address, uint64_t expected)
+{
+    const int64_t distance = (int64_t)(address - expected);
+    const uint64_t zigzag = ((uint64_t)distance << 1) ^ (uint64_t)(distance >> 63);
+    if ((distance & 15) == 0) {
+        const int64_t granules = distance / 16;
+        return (((uint64_t)granules << 1) ^ (uint64_t)(granules >> 63)) << 1;
+    }
+    return zigzag << 1 | 1;
+}
+
+static inline uint64_t model_unpack(uint64_t packed, uint64_t expected)
+{
+    const uint64_t zigzag = packed >> 1;
+    const uint64_t distance = (zigzag >> 1) ^ (0 - (zigzag & 1));
+    return expected + ((packed & 1) != 0 ? distance : distance * 16);
+}
+
+#endif
