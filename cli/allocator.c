@@ -104,20 +104,20 @@ static const char *own_directory(void)
     return cli_copy_n(path, end > 1 ? end - 1 : end);
 }
 
-bool cli_allocators_add_tarn(cli_allocators *list)
+const char *cli_own_library(const char *name, const char *variable)
 {
-    const char *chosen = getenv("TARN_MALLOC_SO");
+    const char *chosen = getenv(variable);
     if (chosen != NULL && chosen[0] != '\0') {
         const char *fault = cli_library_fault(chosen);
         if (fault != NULL) {
-            cli_error("TARN_MALLOC_SO: '%s' %s", chosen, fault);
-            return false;
+            cli_error("%s: '%s' %s", variable, chosen, fault);
+            return NULL;
         }
-        return add(list, (cli_allocator){.name = "tarn", .library = absolute(chosen)});
+        return absolute(chosen);
     }
     const char *directory = own_directory();
     for (size_t i = 0; i < sizeof tarn_places / sizeof tarn_places[0]; i++) {
-        const char *path = cli_format("%s/%s/%s", directory, tarn_places[i], TARN_LIBRARY);
+        const char *path = cli_format("%s/%s/%s", directory, tarn_places[i], name);
         if (access(path, F_OK) != 0) {
             continue;
         }
@@ -125,14 +125,20 @@ bool cli_allocators_add_tarn(cli_allocators *list)
         const char *fault = cli_library_fault(path);
         if (fault != NULL) {
             cli_error("'%s' %s", path, fault);
-            return false;
+            return NULL;
         }
-        return add(list, (cli_allocator){.name = "tarn", .library = path});
+        return path;
     }
-    cli_error("there is no " TARN_LIBRARY " in %s, nor where it is built or installed beside it; "
-              "build it, or set TARN_MALLOC_SO to its path",
-              directory);
-    return false;
+    cli_error("there is no %s in %s, nor where it is built or installed beside it; "
+              "build it, or set %s to its path",
+              name, directory, variable);
+    return NULL;
+}
+
+bool cli_allocators_add_tarn(cli_allocators *list)
+{
+    const char *path = cli_own_library(TARN_LIBRARY, "TARN_MALLOC_SO");
+    return path != NULL && add(list, (cli_allocator){.name = "tarn", .library = path});
 }
 
 /* -------------------------------------------------------------------------------------------------

@@ -24,6 +24,10 @@ typedef struct cli_allocators {
     cli_allocator items[CLI_ALLOCATORS_MAX];
 } cli_allocators;
 
+/* The path of a library of Tarn's: what the environment's `variable` says, or beside this program, or where
+ * it is installed. NULL, said, when there is none. */
+const char *cli_own_library(const char *name, const char *variable);
+
 /* Adds Tarn's library: TARN_MALLOC_SO, or beside this program, or where it is installed. False,
  * said, when there is none. */
 bool cli_allocators_add_tarn(cli_allocators *list);

@@ -6,7 +6,8 @@
  * What every subcommand of `tarn` shares: its entry, exit statuses, messages, and memory.
  *
  * A subcommand is one file with one function of the type cli_main and one line in the table of
- * main.c. The command has one thread; the planner may start others, which call nothing of this.
+ * main.c. The command has one thread; the planner may start others, which call nothing of this, and the
+ * recorder has one, which calls the functions for messages alone.
  */
 
 #include <stdbool.h>
@@ -15,9 +16,11 @@
 /* A subcommand; argv[0] is its name. Returns the exit status. */
 typedef int cli_main(int argc, char **argv);
 
-cli_main cli_run;   /* run.c */
-cli_main cli_plan;  /* plan.c */
-cli_main cli_probe; /* probe.c; hidden */
+cli_main cli_run;    /* run.c */
+cli_main cli_record; /* record.c */
+cli_main cli_trace;  /* trace.c */
+cli_main cli_plan;   /* plan.c */
+cli_main cli_probe;  /* probe.c; hidden */
 
 /* Exit statuses. A subcommand that runs a program returns that program's own and keeps to the rule
  * of env(1) and timeout(1) for the rest. */

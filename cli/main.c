@@ -16,6 +16,8 @@ typedef struct command {
 
 static const command commands[] = {
     {"run", "tarn run", "run a program on Tarn's malloc, and beside other allocators", cli_run},
+    {"record", "tarn record", "record what a program asks of memory", cli_record},
+    {"trace", "tarn trace", "show what was recorded", cli_trace},
     {"plan", "tarn plan", "pack buffers that live for some time into the least memory", cli_plan},
     {"__probe", "tarn __probe", NULL, cli_probe},
 };
@@ -51,6 +53,7 @@ static int print_help(void)
          "\n"
          "For example:\n"
          "  tarn run --compare -- sqlite3 :memory: < script.sql\n"
+         "  tarn record -o app.trace -- ./app\n"
          "  tarn plan --minimize --svg plan.svg buffers.csv -o plan.csv\n"
          "\n"
          "The manual page tarn(1) has the rest.");

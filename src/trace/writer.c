@@ -62,6 +62,7 @@ struct trace_writer {
     uint32_t events_max;
     bool is_failed;
     uint64_t bytes;
+    uint64_t whole;  /* bytes up to the end of the last part */
     uint64_t events; /* in all parts that were written */
     ZSTD_CCtx *zstd;
 
@@ -159,6 +160,7 @@ static bool send_header(trace_writer *writer, const trace_writer_options *option
     trace_put_fixed(header + 24, options->started_ns, 8);
     trace_put_fixed(header + 32, options->process, 8);
     trace_put_fixed(header + 44, format_check(header, 44), 4);
+    writer->whole = sizeof frame;
     return send(writer, frame, sizeof frame);
 }
 
@@ -203,8 +205,12 @@ static bool send_part(trace_writer *writer, const writer_column *payload, index_
     trace_put_fixed(header + 32, writer->events, 8);
     trace_put_fixed(header + 44, format_check(header, 44), 4);
     entry.offset = writer->bytes;
-    return remember(writer, &entry) && send(writer, frame, sizeof frame) &&
-           send(writer, writer->stored.bytes, stored);
+    if (!remember(writer, &entry) || !send(writer, frame, sizeof frame) ||
+        !send(writer, writer->stored.bytes, stored)) {
+        return false;
+    }
+    writer->whole = writer->bytes;
+    return true;
 }
 
 static bool send_index(trace_writer *writer, uint64_t lost)
@@ -700,6 +706,11 @@ bool trace_writer_close(trace_writer *writer, uint64_t lost)
     const bool is_written = trace_writer_flush(writer) && send_index(writer, lost);
     free_writer(writer);
     return is_written;
+}
+
+uint64_t trace_writer_whole(const trace_writer *writer)
+{
+    return writer->whole;
 }
 
 uint64_t trace_writer_bytes(const trace_writer *writer)

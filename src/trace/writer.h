@@ -49,6 +49,9 @@ bool trace_writer_flush(trace_writer *writer);
  * False when not everything was written. Ignores NULL. */
 bool trace_writer_close(trace_writer *writer, uint64_t lost);
 
+/* Bytes that went to the sink up to the end of the last part that is whole: to there a file may be cut. */
+uint64_t trace_writer_whole(const trace_writer *writer);
+
 /* Bytes that went to the sink, and events that were taken. */
 uint64_t trace_writer_bytes(const trace_writer *writer);
 uint64_t trace_writer_events(const trace_writer *writer);

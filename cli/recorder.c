@@ -1,0 +1,641 @@
+/* SPDX-License-Identifier: MIT */
+#include "recorder.h"
+
+#include "cli.h"
+#include "drain.h"
+#include "tarn/base.h"
+#include "trace/ring.h"
+#include "trace/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ *     program --hello--> socket           one session for each program of each process
+ *        ^                  |
+ *        |             memory's descriptor
+ *        |                  v
+ *        '---- ring ----> drain -> writer -> file
+ *
+ * A session ends with its process, whatever ended it, or when the process says hello again: then it has
+ * executed another program.
+ */
+
+enum {
+    BUSY_MS = 1,
+    IDLE_MS = 20,
+    FLUSH_MS = 1000,
+    HELLO_SECONDS = 1,
+    COMMAND_MAX = 4096
+};
+
+typedef struct recorder_session {
+    pid_t process;
+    int pid_descriptor;
+    int file;
+    ring_header *ring;
+    trace_writer *writer;
+    cli_drain *drain;
+    bool is_failed;  /* the file could not be written */
+    int error;
+    int64_t flushed_ms;
+    uint64_t flushed_events;
+    cli_recording recording;
+} recorder_session;
+
+struct cli_recorder {
+    cli_recorder_options options;
+    cli_clock clock;
+    uint64_t started_ns;
+    char name[64];
+    int socket;
+    int wish; /* eventfd: look at the flags */
+    int done; /* eventfd: the thread has ended */
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards: */
+    bool is_end_expected;
+    bool is_stopped;
+    size_t active;
+    /* The thread's alone. */
+    recorder_session **sessions;
+    size_t session_count;
+    size_t session_room;
+    bool has_said_full;
+    cli_recording *recordings;
+    size_t recording_count;
+    size_t recording_room;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* -------------------------------------------------------------------------------------------------
+ * Files.
+ */
+
+/* Writes all of it, or leaves the file as it was. */
+static bool write_file(void *context, const void *bytes, size_t size)
+{
+    recorder_session *session = context;
+    const unsigned char *at = bytes;
+    size_t left = size;
+    while (left > 0) {
+        const ssize_t written = write(session->file, at, left);
+        if (written < 0 && errno == EINTR) {
+            continue;
+        }
+        if (written <= 0) {
+            session->error = written < 0 ? errno : ENOSPC;
+            session->is_failed = true;
+            return false;
+        }
+        at += written;
+        left -= (size_t)written;
+    }
+    return true;
+}
+
+/* Without what there is of a part that could not be written. */
+static void cut_file(const recorder_session *session, uint64_t whole)
+{
+    if (ftruncate(session->file, (off_t)whole) != 0) {
+        return; /* a pipe: its reader finds the end of the last part itself */
+    }
+}
+
+static void append(char *text, size_t room, size_t *size, const char *more)
+{
+    const size_t length = strlen(more);
+    if (*size + length < room) {
+        memcpy(text + *size, more, length + 1);
+        *size += length;
+    }
+}
+
+static bool is_used(const cli_recorder *recorder, const char *path)
+{
+    for (size_t i = 0; i < recorder->recording_count; i++) {
+        if (strcmp(recorder->recordings[i].path, path) == 0) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < recorder->session_count; i++) {
+        if (strcmp(recorder->sessions[i]->recording.path, path) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The file's name for the process. Where the pattern does not tell processes apart, or the process has had
+ * another program, a number goes before the extension. */
+static char *name_file(const cli_recorder *recorder, pid_t process)
+{
+    char number[32];
+    char path[PATH_MAX] = "";
+    size_t size = 0;
+    snprintf(number, sizeof number, "%ld", (long)process);
+    bool has_number = false;
+    for (const char *at = recorder->options.pattern; *at != '\0'; at++) {
+        if (at[0] == '%' && (at[1] == 'p' || at[1] == '%')) {
+            append(path, sizeof path, &size, at[1] == 'p' ? number : "%");
+            has_number = has_number || at[1] == 'p';
+            at++;
+        } else {
+            append(path, sizeof path, &size, (char[]){*at, '\0'});
+        }
+    }
+    char *name = strdup(path);
+    const char *slash = strrchr(path, '/');
+    const char *dot = strrchr(slash != NULL ? slash : path, '.');
+    const int stem = dot != NULL ? (int)(dot - path) : (int)size;
+    for (unsigned twin = 1; name != NULL && is_used(recorder, name); twin++) {
+        free(name);
+        name = NULL;
+        const int made =
+            has_number   ? asprintf(&name, "%.*s.%u%s", stem, path, twin + 1, path + stem)
+            : twin == 1 ? asprintf(&name, "%.*s.%s%s", stem, path, number, path + stem)
+                         : asprintf(&name, "%.*s.%s.%u%s", stem, path, number, twin, path + stem);
+        if (made < 0) {
+            return NULL;
+        }
+    }
+    return name;
+}
+
+/* -------------------------------------------------------------------------------------------------
+ * Sessions.
+ */
+static char *read_command(pid_t process)
+{
+    char path[64];
+    char *command = calloc(1, COMMAND_MAX);
+    snprintf(path, sizeof path, "/proc/%ld/cmdline", (long)process);
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (command == NULL || file < 0) {
+        return command;
+    }
+    ssize_t got = read(file, command, COMMAND_MAX - 1);
+    close(file);
+    while (got > 0 && command[got - 1] == '\0') {
+        got--;
+    }
+    for (ssize_t i = 0; i < got; i++) {
+        if (command[i] == '\0') {
+            command[i] = ' ';
+        } else if ((unsigned char)command[i] < ' ') {
+            command[i] = '?';
+        }
+    }
+    return command;
+}
+
+static void free_session(recorder_session *session)
+{
+    cli_drain_free(session->drain);
+    if (session->ring != NULL) {
+        munmap(session->ring, RING_SIZE);
+    }
+    if (session->file >= 0) {
+        close(session->file);
+    }
+    if (session->pid_descriptor >= 0) {
+        close(session->pid_descriptor);
+    }
+    free(session);
+}
+
+/* Nothing more is taken from the program, which goes on. */
+static void let_go(recorder_session *session)
+{
+    atomic_store(&session->ring->is_stopped, 1);
+    atomic_fetch_add(&session->ring->given_back, 1);
+    syscall(SYS_futex, &session->ring->given_back, 1, INT32_MAX, NULL, NULL, 0);
+}
+
+static void say_full(cli_recorder *recorder, const recorder_session *session)
+{
+    if (!recorder->has_said_full) {
+        recorder->has_said_full = true;
+        cli_error("cannot write '%s': %s; its recording ends here, the program goes on",
+                  session->recording.path, strerror(session->error));
+    }
+}
+
+static void describe(trace_writer *writer, const cli_recorder *recorder, const recorder_session *session)
+{
+    static const char *const stacks[] = {"none", "sampled", "full"};
+    char text[64];
+    trace_writer_info(writer, "command", session->recording.command);
+    trace_writer_info(writer, "stacks", stacks[recorder->options.stacks]);
+    if (recorder->options.stacks == RING_STACKS_SAMPLED) {
+        snprintf(text, sizeof text, "%llu", (unsigned long long)recorder->options.sample_bytes);
+        trace_writer_info(writer, "sample_bytes", text);
+    }
+    snprintf(text, sizeof text, "%d.%d.%d", TARN_VERSION_MAJOR, TARN_VERSION_MINOR,
+             TARN_VERSION_PATCH);
+    trace_writer_info(writer, "tarn", text);
+}
+
+/* Everything but the memory. False if it cannot be; the error is in errno. */
+static bool open_session(cli_recorder *recorder, recorder_session *session)
+{
+    session->pid_descriptor = (int)syscall(SYS_pidfd_open, session->process, 0);
+    session->recording.path = name_file(recorder, session->process);
+    session->recording.command = read_command(session->process);
+    if (session->pid_descriptor < 0 || session->recording.path == NULL ||
+        session->recording.command == NULL) {
+        return false;
+    }
+    session->file = open(session->recording.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (session->file < 0) {
+        return false;
+    }
+    session->writer = trace_writer_create(&(trace_writer_options){
+        .sink = write_file,
+        .context = session,
+        .started_ns = recorder->started_ns,
+        .process = (uint64_t)session->process,
+    });
+    if (session->writer == NULL) {
+        errno = session->error != 0 ? session->error : ENOMEM;
+        return false;
+    }
+    describe(session->writer, recorder, session);
+    session->drain = cli_drain_create(session->ring, session->writer, &recorder->clock);
+    session->flushed_ms = now_ms();
+    return session->drain != NULL;
+}
+
+/* The memory, which can be neither shrunk nor grown: a program must not end us by shrinking it. */
+static int make_memory(cli_recorder *recorder, ring_header **ring)
+{
+    const int memory = memfd_create("tarn-record", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (memory < 0) {
+        return -1;
+    }
+    void *start = MAP_FAILED;
+    if (ftruncate(memory, (off_t)RING_SIZE) == 0 &&
+        fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
+        start = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    }
+    if (start == MAP_FAILED) {
+        close(memory);
+        return -1;
+    }
+    *ring = start;
+    (*ring)->stacks = recorder->options.stacks;
+    (*ring)->sample_bytes = recorder->options.sample_bytes;
+    return memory;
+}
+
+static void answer(int peer, int memory)
+{
+    ring_welcome welcome = {.magic = RING_MAGIC, .size = memory >= 0 ? RING_SIZE : 0};
+    union {
+        struct cmsghdr header;
+        unsigned char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec part = {.iov_base = &welcome, .iov_len = sizeof welcome};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (memory >= 0) {
+        message.msg_control = &control;
+        message.msg_controllen = sizeof control;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof memory);
+        memcpy(CMSG_DATA(header), &memory, sizeof memory);
+    }
+    while (sendmsg(peer, &message, MSG_NOSIGNAL) < 0 && errno == EINTR) {
+    }
+}
+
+static bool grow(void *items, size_t *room, size_t count, size_t size)
+{
+    void **array = items;
+    if (count < *room) {
+        return true;
+    }
+    const size_t more = *room != 0 ? 2 * *room : 16;
+    void *larger = realloc(*array, more * size);
+    if (larger == NULL) {
+        return false;
+    }
+    *array = larger;
+    *room = more;
+    return true;
+}
+
+static void set_active(cli_recorder *recorder)
+{
+    pthread_mutex_lock(&recorder->lock);
+    recorder->active = recorder->session_count;
+    pthread_mutex_unlock(&recorder->lock);
+}
+
+static void end_session(cli_recorder *recorder, size_t at)
+{
+    recorder_session *session = recorder->sessions[at];
+    if (!session->is_failed) {
+        cli_drain_take(session->drain, true);
+    }
+    cli_recording *recording = &session->recording;
+    recording->events = trace_writer_events(session->writer);
+    recording->lost = atomic_load(&session->ring->lost) + cli_drain_damaged(session->drain);
+    recording->peak_live = cli_live_peak(cli_drain_live(session->drain));
+    recording->is_peak_estimate = cli_live_is_estimate(cli_drain_live(session->drain));
+    trace_writer_flush(session->writer);
+    const uint64_t whole = trace_writer_whole(session->writer);
+    recording->is_whole = trace_writer_close(session->writer, recording->lost);
+    if (session->is_failed) {
+        say_full(recorder, session);
+        cut_file(session, whole);
+    }
+    const off_t end = lseek(session->file, 0, SEEK_END);
+    recording->written = end > 0 ? (uint64_t)end : 0;
+    if (grow(&recorder->recordings, &recorder->recording_room, recorder->recording_count,
+             sizeof *recorder->recordings)) {
+        recorder->recordings[recorder->recording_count++] = *recording;
+    }
+    let_go(session);
+    free_session(session);
+    recorder->sessions[at] = recorder->sessions[--recorder->session_count];
+    set_active(recorder);
+}
+
+/* A process that says hello again has executed another program, and the memory of the first is gone. */
+static void end_former(cli_recorder *recorder, pid_t process)
+{
+    for (size_t i = 0; i < recorder->session_count; i++) {
+        if (recorder->sessions[i]->process == process) {
+            end_session(recorder, i);
+            return;
+        }
+    }
+}
+
+static int begin_session(cli_recorder *recorder, pid_t process)
+{
+    end_former(recorder, process);
+    recorder_session *session = calloc(1, sizeof *session);
+    if (session == NULL || !grow(&recorder->sessions, &recorder->session_room,
+                                 recorder->session_count, sizeof(recorder_session *))) {
+        free(session);
+        return -1;
+    }
+    session->process = process;
+    session->pid_descriptor = -1;
+    session->file = -1;
+    const int memory = make_memory(recorder, &session->ring);
+    if (memory < 0 || !open_session(recorder, session)) {
+        if (!recorder->has_said_full) {
+            recorder->has_said_full = true;
+            cli_error("cannot record process %ld%s%s%s: %s", (long)process,
+                      session->recording.path != NULL ? " in '" : "",
+                      session->recording.path != NULL ? session->recording.path : "",
+                      session->recording.path != NULL ? "'" : "", strerror(errno));
+        }
+        if (session->writer != NULL) {
+            trace_writer_close(session->writer, 0);
+        }
+        free(session->recording.path);
+        free(session->recording.command);
+        free_session(session);
+        if (memory >= 0) {
+            close(memory);
+        }
+        return -1;
+    }
+    recorder->sessions[recorder->session_count++] = session;
+    set_active(recorder);
+    return memory;
+}
+
+static void receive(cli_recorder *recorder)
+{
+    const int peer = accept4(recorder->socket, NULL, NULL, SOCK_CLOEXEC);
+    if (peer < 0) {
+        return;
+    }
+    const struct timeval patience = {.tv_sec = HELLO_SECONDS};
+    setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    struct ucred from;
+    socklen_t size = sizeof from;
+    ring_hello hello;
+    if (recv(peer, &hello, sizeof hello, 0) == (ssize_t)sizeof hello &&
+        hello.magic == RING_MAGIC &&
+        getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &from, &size) == 0) {
+        const int memory =
+            hello.version == RING_VERSION ? begin_session(recorder, from.pid) : -1;
+        answer(peer, memory);
+        if (memory >= 0) {
+            close(memory);
+        }
+    }
+    close(peer);
+}
+
+/* -------------------------------------------------------------------------------------------------
+ * The thread.
+ */
+
+/* What was taken is in the file soon, whatever becomes of us. */
+static void flush_now_and_then(recorder_session *session)
+{
+    const int64_t now = now_ms();
+    const uint64_t events = trace_writer_events(session->writer);
+    if (now - session->flushed_ms >= FLUSH_MS && events != session->flushed_events) {
+        trace_writer_flush(session->writer);
+        session->flushed_ms = now;
+        session->flushed_events = events;
+    }
+}
+
+static bool attend(cli_recorder *recorder, recorder_session *session)
+{
+    if (session->is_failed) {
+        return false;
+    }
+    const bool is_busy = cli_drain_take(session->drain, false);
+    flush_now_and_then(session);
+    if (session->is_failed) {
+        say_full(recorder, session);
+        let_go(session);
+    }
+    return is_busy;
+}
+
+static bool is_to_go_on(cli_recorder *recorder, bool *is_stopped)
+{
+    pthread_mutex_lock(&recorder->lock);
+    *is_stopped = recorder->is_stopped;
+    const bool is_end_expected = recorder->is_end_expected;
+    pthread_mutex_unlock(&recorder->lock);
+    return !*is_stopped && (!is_end_expected || recorder->session_count > 0);
+}
+
+static void wait_for_something(cli_recorder *recorder, struct pollfd *waits, int milliseconds)
+{
+    waits[0] = (struct pollfd){.fd = recorder->socket, .events = POLLIN};
+    waits[1] = (struct pollfd){.fd = recorder->wish, .events = POLLIN};
+    for (size_t i = 0; i < recorder->session_count; i++) {
+        waits[2 + i] =
+            (struct pollfd){.fd = recorder->sessions[i]->pid_descriptor, .events = POLLIN};
+    }
+    if (poll(waits, 2 + recorder->session_count, milliseconds) < 0) {
+        memset(waits, 0, (2 + recorder->session_count) * sizeof *waits);
+    }
+}
+
+static void *serve(void *context)
+{
+    cli_recorder *recorder = context;
+    struct pollfd *waits = NULL;
+    size_t room = 0;
+    int milliseconds = IDLE_MS;
+    bool is_stopped = false;
+    while (is_to_go_on(recorder, &is_stopped)) {
+        while (room < recorder->session_count + 2) {
+            if (!grow(&waits, &room, room, sizeof *waits)) {
+                cli_error("no memory to wait for programs");
+                break;
+            }
+        }
+        wait_for_something(recorder, waits, milliseconds);
+        if (waits[1].revents != 0) {
+            uint64_t count;
+            (void)!read(recorder->wish, &count, sizeof count);
+        }
+        const size_t count = recorder->session_count;
+        milliseconds = IDLE_MS;
+        for (size_t i = count; i-- > 0;) {
+            if (waits[2 + i].revents != 0) {
+                end_session(recorder, i);
+                milliseconds = 0;
+            } else if (attend(recorder, recorder->sessions[i])) {
+                milliseconds = BUSY_MS;
+            }
+        }
+        if (waits[0].revents != 0) {
+            receive(recorder);
+            milliseconds = BUSY_MS;
+        }
+    }
+    while (recorder->session_count > 0) {
+        let_go(recorder->sessions[0]);
+        end_session(recorder, 0);
+    }
+    free(waits);
+    const uint64_t one = 1;
+    (void)!write(recorder->done, &one, sizeof one);
+    return NULL;
+}
+
+/* -------------------------------------------------------------------------------------------------
+ * From outside.
+ */
+static bool open_socket(cli_recorder *recorder)
+{
+    uint64_t random[2];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
+        return false;
+    }
+    /* Whoever knows the name may send events: nobody else can guess it. */
+    snprintf(recorder->name, sizeof recorder->name, "tarn-record-%016llx%016llx",
+             (unsigned long long)random[0], (unsigned long long)random[1]);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const size_t size = strlen(recorder->name);
+    memcpy(address.sun_path + 1, recorder->name, size);
+    recorder->socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    return recorder->socket >= 0 &&
+           bind(recorder->socket, (const struct sockaddr *)&address,
+                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + size)) == 0 &&
+           listen(recorder->socket, SOMAXCONN) == 0;
+}
+
+cli_recorder *cli_recorder_start(const cli_recorder_options *options)
+{
+    cli_recorder *recorder = cli_alloc(sizeof *recorder);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    recorder->options = *options;
+    recorder->started_ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+    recorder->clock = cli_clock_start();
+    recorder->wish = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    recorder->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&recorder->lock, NULL);
+    if (recorder->wish < 0 || recorder->done < 0 || !open_socket(recorder)) {
+        cli_error("cannot open a socket for the program: %s", strerror(errno));
+        return NULL;
+    }
+    const int error = pthread_create(&recorder->thread, NULL, serve, recorder);
+    if (error != 0) {
+        cli_error("cannot start a thread: %s", strerror(error));
+        return NULL;
+    }
+    return recorder;
+}
+
+const char *cli_recorder_socket(const cli_recorder *recorder)
+{
+    return recorder->name;
+}
+
+int cli_recorder_descriptor(const cli_recorder *recorder)
+{
+    return recorder->done;
+}
+
+size_t cli_recorder_active(cli_recorder *recorder)
+{
+    pthread_mutex_lock(&recorder->lock);
+    const size_t active = recorder->active;
+    pthread_mutex_unlock(&recorder->lock);
+    return active;
+}
+
+static void wish(cli_recorder *recorder, bool *flag)
+{
+    const uint64_t one = 1;
+    pthread_mutex_lock(&recorder->lock);
+    *flag = true;
+    pthread_mutex_unlock(&recorder->lock);
+    (void)!write(recorder->wish, &one, sizeof one);
+}
+
+void cli_recorder_expect_end(cli_recorder *recorder)
+{
+    wish(recorder, &recorder->is_end_expected);
+}
+
+void cli_recorder_stop(cli_recorder *recorder)
+{
+    wish(recorder, &recorder->is_stopped);
+}
+
+const cli_recording *cli_recorder_finish(cli_recorder *recorder, size_t *count)
+{
+    pthread_join(recorder->thread, NULL);
+    close(recorder->socket);
+    *count = recorder->recording_count;
+    return recorder->recordings;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "record/record.h"
+
+#include <string.h>
+
+/*
+ * An event that gives a block has the time from after the block was given, one that takes it back the time
+ * from before; so of two threads that hand a block, or its address, to each other, the order of their
+ * events is that of what happened.
+ */
+
+static inline void put(record_stream *stream, uint64_t head, uint64_t size, uint64_t block,
+                       uint64_t old_block, bool has_old_block, uint32_t stack, uint64_t ticks)
+{
+    record_time(stream, ticks);
+    head |= ticks << 32;
+    head |= size <= RING_SIZE_MAX ? size << RING_SIZE_SHIFT : RING_SIZE_WORD;
+    head |= stack != 0 ? RING_STACK_WORD : 0;
+    record_word(stream, head);
+    record_word(stream, block);
+    if (has_old_block) {
+        record_word(stream, old_block);
+    }
+    if (base_unlikely(size > RING_SIZE_MAX)) {
+        record_word(stream, size);
+    }
+    if (stack != 0) {
+        record_word(stream, stack);
+    }
+    record_publish(stream);
+}
+
+enum { NEEDED = RING_EVENT_BYTES_MAX + 16 };
+
+static inline uint32_t stack_of(record_thread *self, size_t size, void *const *frame)
+{
+    const record_process *here = record_here;
+    if (base_likely(here->stacks == RING_STACKS_NONE)) {
+        return 0;
+    }
+    if (here->stacks == RING_STACKS_SAMPLED) {
+        self->sample_left -= (int64_t)(size < INT64_MAX / 2 ? size : INT64_MAX / 2);
+        if (self->sample_left >= 0) {
+            return 0;
+        }
+        /* Between half and one and a half of the distance: no loop of the program keeps in step. */
+        self->random = self->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        const uint64_t bytes = here->sample_bytes;
+        self->sample_left = (int64_t)(bytes / 2 + (self->random >> 33) % (bytes + 1));
+    }
+    return record_stack(self, frame);
+}
+
+static __attribute__((noinline, cold)) void put_common(record_thread *self, uint64_t head,
+                                                       uint64_t size, uint64_t block,
+                                                       uint64_t old_block, bool has_old_block,
+                                                       uint32_t stack)
+{
+    record_stream *stream = record_open_common(self, NEEDED);
+    if (stream != NULL) {
+        put(stream, head, size, block, old_block, has_old_block, stack, record_ticks(record_here));
+        record_close_common();
+    }
+}
+
+void record_alloc(record_thread *self, unsigned op, unsigned alignment_log2, const void *block,
+                  size_t size, void *const *frame)
+{
+    const uint64_t head = op | alignment_log2 << 4;
+    if (base_likely(record_is_ready(self, NEEDED) || record_prepare(self, NEEDED))) {
+        const uint32_t stack = stack_of(self, size, frame);
+        if (base_likely(record_prepare(self, NEEDED))) {
+            put(&self->stream, head, size, (uintptr_t)block, 0, false, stack,
+                record_ticks(record_here));
+        }
+        return;
+    }
+    if (record_here->session != 0) {
+        put_common(self, head, size, (uintptr_t)block, 0, false, stack_of(self, size, frame));
+    }
+}
+
+/* At the time `ticks`; 0: now. */
+static inline void free_at(record_thread *self, unsigned op, const void *block, uint64_t ticks,
+                           void *const *frame)
+{
+    if (base_likely(record_is_ready(self, NEEDED) || record_prepare(self, NEEDED))) {
+        const uint32_t stack =
+            record_here->stacks == RING_STACKS_FULL ? record_stack(self, frame) : 0;
+        if (base_likely(record_prepare(self, NEEDED))) {
+            put(&self->stream, op, 0, (uintptr_t)block, 0, false, stack,
+                ticks != 0 ? ticks : record_ticks(record_here));
+        }
+        return;
+    }
+    if (record_here->session != 0) {
+        put_common(self, op, 0, (uintptr_t)block, 0, false, 0);
+    }
+}
+
+void record_free(record_thread *self, unsigned op, const void *block, void *const *frame)
+{
+    free_at(self, op, block, 0, frame);
+}
+
+void record_realloc(record_thread *self, const void *old_block, const void *block, size_t size,
+                    uint64_t began, void *const *frame)
+{
+    if (size == 0 && old_block != NULL && block == NULL) {
+        /* libc's frees it; of one that does not, it is not to be seen. */
+        free_at(self, TRACE_FREE, old_block, began, frame);
+        return;
+    }
+    const bool has_moved = old_block != NULL && block != NULL && block != old_block;
+    if (base_likely(record_prepare(self, 2 * NEEDED))) {
+        const uint32_t stack = stack_of(self, size, frame);
+        if (base_likely(record_prepare(self, 2 * NEEDED))) {
+            record_stream *stream = &self->stream;
+            if (has_moved) {
+                put(stream, TRACE_MOVE, 0, (uintptr_t)old_block, 0, false, 0, began);
+            }
+            put(stream, TRACE_REALLOC, size, (uintptr_t)block, (uintptr_t)old_block, true, stack,
+                record_ticks(record_here));
+        }
+        return;
+    }
+    if (record_here->session != 0) {
+        put_common(self, TRACE_REALLOC, size, (uintptr_t)block, (uintptr_t)old_block, true,
+                   stack_of(self, size, frame));
+    }
+}
+
+static void put_note(record_stream *stream, unsigned which, const void *bytes, size_t size)
+{
+    record_word(stream, RING_NOTE | which << 4 | (uint64_t)size << 32);
+    memcpy(stream->at, bytes, size);
+    stream->at += (size + 7) & ~(size_t)7;
+}
+
+void record_note(record_thread *self, unsigned which, const void *bytes, size_t size)
+{
+    if (size > RING_NOTE_BYTES_MAX) {
+        return;
+    }
+    if (record_prepare(self, size + 16)) {
+        put_note(&self->stream, which, bytes, size);
+        record_publish(&self->stream);
+        return;
+    }
+    record_stream *stream = record_open_common(self, size + 16);
+    if (stream != NULL) {
+        put_note(stream, which, bytes, size);
+        record_close_common();
+    }
+}

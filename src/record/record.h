@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TARN_RECORD_RECORD_H
+#define TARN_RECORD_RECORD_H
+
+/*
+ * The preload library of `tarn record`: libc's and C++'s names, each of which calls the next one in line
+ * and leaves an event in memory that `tarn record` drains (trace/ring.h).
+ *
+ * Nothing here allocates from the program's allocator. What is kept per process is in one page that the kernel
+ * clears in a forked child, which so finds itself unrecorded and asks for memory of its own.
+ */
+
+#include "base/check.h"
+#include "os/os.h"
+#include "trace/event.h"
+#include "trace/ring.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+/* Where somebody writes events: into a chunk of the ring. */
+typedef struct record_stream {
+    unsigned char *at;
+    unsigned char *end;
+    ring_chunk *chunk; /* NULL: none */
+    uint64_t ticks;    /* of the last event */
+    uint32_t thread;   /* whose events come next */
+} record_stream;
+
+enum { PHASE_NEW, PHASE_STARTING, PHASE_ON, PHASE_OFF };
+
+/* The process. */
+typedef struct record_process {
+    uint64_t session; /* not 0 while events are recorded: differs from that of the parent */
+    _Atomic(uint32_t) phase;
+    ring_header *ring;
+    uint32_t stacks;
+    bool has_tsc;
+    uint64_t sample_bytes;
+    _Atomic(uint32_t) threads;     /* numbers given */
+    _Atomic(uint32_t) stack_ids;   /* numbers given */
+    _Atomic(uint32_t) pools;       /* numbers given */
+    _Atomic(uint32_t) own_chunks;  /* that threads have for themselves */
+    os_lock common_lock;           /* guards: */
+    record_stream common;          /* the events of threads that have no chunk of their own */
+    os_lock modules_lock;          /* guards: */
+    uint64_t modules_added;        /* what the loader counted when the modules were last told */
+    uint64_t modules_removed;
+} record_process;
+
+/* A thread. */
+typedef struct record_thread {
+    uint64_t session; /* what this is of; another than the process's: nothing */
+    record_stream stream;
+    uint32_t number;
+    bool is_ended;        /* its last destructor may have run: no chunk of its own any more */
+    bool is_busy;         /* in the next allocator, or here: what comes now is not the program's */
+    bool has_stack_range; /* the two below are known */
+    uintptr_t stack_low;
+    uintptr_t stack_high;
+    int64_t sample_left; /* bytes until the next stack */
+    uint64_t random;
+} record_thread;
+
+extern record_process *record_here; /* NULL before anything is known */
+extern __thread record_thread record_self;
+
+/* session.c */
+
+/* Makes the thread ready to write `bytes` into its own stream. False: nothing is recorded, or the thread has no
+ * stream of its own. errno stays. */
+bool record_prepare(record_thread *self, size_t bytes);
+
+/* The stream that threads share, locked and with room, ready for the thread; NULL: nothing is recorded. */
+record_stream *record_open_common(record_thread *self, size_t bytes);
+void record_close_common(void);
+
+/* Called first when the library is loaded. */
+void record_start(void);
+
+/* events.c */
+void record_alloc(record_thread *self, unsigned op, unsigned alignment_log2, const void *block,
+                  size_t size, void *const *frame);
+void record_free(record_thread *self, unsigned op, const void *block, void *const *frame);
+
+/* A realloc that is back; `began` is from before it. */
+void record_realloc(record_thread *self, const void *old_block, const void *block, size_t size,
+                    uint64_t began, void *const *frame);
+
+/* A note with `size` bytes, at most RING_NOTE_BYTES_MAX, into the thread's own stream or the common
+ * one. */
+void record_note(record_thread *self, unsigned which, const void *bytes, size_t size);
+
+/* unwind.c: the stack from `frame` on, where the caller's frame pointer is, and the return address behind
+ * it. Returns how many frames there are. */
+bool record_unwind_start(void);
+uint32_t record_unwind(record_thread *self, void *const *frame, uint64_t *frames, uint32_t most);
+
+/* stacks.c: the number of a stack, which is told when it is new; 0: none. */
+bool record_stacks_start(void);
+uint32_t record_stack(record_thread *self, void *const *frame);
+
+/* modules.c: tells the files that are in memory, if they are not the same as the last time. True if some
+ * are gone since then. */
+bool record_modules(record_thread *self);
+
+/* -------------------------------------------------------------------------------------------------
+ * Writing.
+ */
+static inline uint64_t record_ticks(const record_process *here)
+{
+#if defined(__x86_64__)
+    if (base_likely(here->has_tsc)) {
+        return ring_tsc();
+    }
+#endif
+    (void)here;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+/* True if the thread may write as much into its own stream at once. */
+static inline bool record_is_ready(const record_thread *self, size_t bytes)
+{
+    return self->session == record_here->session && self->session != 0 &&
+           (size_t)(self->stream.end - self->stream.at) >= bytes;
+}
+
+static inline void record_word(record_stream *stream, uint64_t word)
+{
+    __builtin_memcpy(stream->at, &word, sizeof word);
+    stream->at += sizeof word;
+}
+
+/* What was written is the drainer's from now on. */
+static inline void record_publish(record_stream *stream)
+{
+    atomic_store_explicit(&stream->chunk->used,
+                          (uint32_t)(stream->at - (unsigned char *)stream->chunk),
+                          memory_order_release);
+}
+
+/* Of the ticks an event has the low half: whoever was long silent tells all of them first. */
+static inline void record_time(record_stream *stream, uint64_t ticks)
+{
+    if (base_unlikely(ticks - stream->ticks >= UINT32_MAX)) {
+        record_word(stream, RING_NOTE | RING_NOTE_TICKS << 4 | UINT64_C(8) << 32);
+        record_word(stream, ticks);
+    }
+    stream->ticks = ticks;
+}
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "record/record.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+/*
+ * Stacks have numbers, and a stack is told when it gets one. Which have is remembered in a table of fixed
+ * size, in lines of eight; a stack that was forgotten is told again and gets a new number.
+ *
+ *     entry: 40 bits of the stack's hash, 24 bits of number; 0: empty
+ *
+ * With the 14 bits that choose the line, 54 bits tell one stack from the other.
+ */
+
+enum { LINES = 1 << 14, LINE_ENTRIES = 8, NUMBER_BITS = 24, FRAMES_MAX = TRACE_FRAMES_MAX };
+
+#define NUMBER_MASK ((UINT64_C(1) << NUMBER_BITS) - 1)
+
+static _Atomic(uint64_t) *table;
+
+bool record_stacks_start(void)
+{
+    if (table == NULL) {
+        const size_t size = (size_t)LINES * LINE_ENTRIES * sizeof *table;
+        void *memory =
+            mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        /* A child's numbers are its own. */
+        if (memory == MAP_FAILED || madvise(memory, size, MADV_WIPEONFORK) != 0) {
+            return false;
+        }
+        table = memory;
+    }
+    return true;
+}
+
+static uint64_t hash_of(const uint64_t *frames, uint32_t count)
+{
+    uint64_t hash = count;
+    for (uint32_t i = 0; i < count; i++) {
+        hash = (hash ^ frames[i]) * UINT64_C(0x9E3779B97F4A7C15);
+        hash ^= hash >> 29;
+    }
+    return hash * UINT64_C(0xBF58476D1CE4E5B9);
+}
+
+static __attribute__((noinline)) uint32_t tell(record_thread *self, uint64_t *frames,
+                                               uint32_t count, _Atomic(uint64_t) *line,
+                                               uint64_t tag)
+{
+    const uint32_t number = atomic_fetch_add(&record_here->stack_ids, 1) + 1;
+    if (number > NUMBER_MASK) {
+        return 0;
+    }
+    frames[0] = number; /* the word in front of the stack itself */
+    record_note(self, RING_NOTE_STACK, frames, (count + 1) * sizeof *frames);
+    unsigned at = number % LINE_ENTRIES;
+    for (unsigned i = 0; i < LINE_ENTRIES; i++) {
+        if (atomic_load_explicit(&line[i], memory_order_relaxed) == 0) {
+            at = i;
+            break;
+        }
+    }
+    /* Others may name it from here on: it has been told. */
+    atomic_store_explicit(&line[at], tag | number, memory_order_release);
+    return number;
+}
+
+uint32_t record_stack(record_thread *self, void *const *frame)
+{
+    uint64_t frames[FRAMES_MAX + 1];
+    const uint32_t count = record_unwind(self, frame, frames + 1, FRAMES_MAX);
+    if (count == 0) {
+        return 0;
+    }
+    const uint64_t hash = hash_of(frames + 1, count);
+    const uint64_t tag = hash & ~NUMBER_MASK;
+    _Atomic(uint64_t) *line = table + hash % LINES * LINE_ENTRIES;
+    for (unsigned i = 0; i < LINE_ENTRIES; i++) {
+        const uint64_t entry = atomic_load_explicit(&line[i], memory_order_acquire);
+        if ((entry & ~NUMBER_MASK) == tag && entry != 0) {
+            return (uint32_t)(entry & NUMBER_MASK);
+        }
+    }
+    return tell(self, frames, count, line, tag);
+}
