@@ -50,7 +50,7 @@ struct cli_drain {
     uint32_t next_chunk[RING_CHUNKS];
     bool is_seen[RING_CHUNKS];   /* in a list */
     bool is_filled[RING_CHUNKS]; /* its thread has left it */
-    trace_event moved; /* a realloc's beginning that waits for its end; thread 0: none */
+    trace_event moved;           /* a realloc's beginning that waits for its end; thread 0: none */
     bool has_freed;
     uint64_t events;
     uint64_t damaged;
@@ -273,9 +273,8 @@ static bool look_at_chunk(cli_drain *drain, drain_stream *stream)
             stream->thread = atomic_load_explicit(&chunk->thread, memory_order_relaxed);
         }
         const uint32_t used = atomic_load_explicit(&chunk->used, memory_order_acquire);
-        stream->used = used <= RING_CHUNK_SIZE && used % 8 == 0 && used >= stream->at
-                           ? used
-                           : stream->at;
+        stream->used =
+            used <= RING_CHUNK_SIZE && used % 8 == 0 && used >= stream->at ? used : stream->at;
         if (stream->at < stream->used) {
             return true;
         }
@@ -378,8 +377,8 @@ static void take_note(cli_drain *drain, drain_stream *stream, uint64_t head)
         give_up(drain, stream);
         return;
     }
-    memcpy(note,
-           (const unsigned char *)ring_chunk_at(drain->ring, stream->first) + stream->at + 8, size);
+    memcpy(note, (const unsigned char *)ring_chunk_at(drain->ring, stream->first) + stream->at + 8,
+           size);
     bool is_good = false;
     switch (head >> 4 & 15) {
     case RING_NOTE_TICKS:

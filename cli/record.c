@@ -35,8 +35,10 @@ typedef struct record_options {
 enum { STACKS = CLI_OPTION_LONG };
 
 static const struct option long_options[] = {
-    {"output", required_argument, NULL, 'o'}, {"stacks", required_argument, NULL, STACKS},
-    {"quiet", no_argument, NULL, 'q'},        {"help", no_argument, NULL, 'h'},
+    {"output", required_argument, NULL, 'o'},
+    {"stacks", required_argument, NULL, STACKS},
+    {"quiet", no_argument, NULL, 'q'},
+    {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
 
@@ -196,7 +198,8 @@ static void summarize(const cli_recording *recording)
     cli_note("%s: %llu events, %s%s live at most, %s, %s%s of '%.*s%s' (%llu)", recording->path,
              (unsigned long long)recording->events, recording->is_peak_estimate ? "about " : "",
              cli_bytes_text(recording->peak_live), cli_bytes_text(recording->written),
-             recording->lost == 0 ? "none lost" : cli_format("%llu lost", (unsigned long long)recording->lost),
+             recording->lost == 0 ? "none lost"
+                                  : cli_format("%llu lost", (unsigned long long)recording->lost),
              recording->is_whole ? "," : ", not all written,", COMMAND_WIDTH, recording->command,
              is_long ? "..." : "", (unsigned long long)recording->process);
 }
@@ -215,9 +218,8 @@ static bool report(const record_options *options, const cli_recording *recording
 
 int cli_record(int argc, char **argv)
 {
-    record_options options = {.output = "tarn.%p.trace",
-                              .stacks = RING_STACKS_FULL,
-                              .sample_bytes = SAMPLE_BYTES};
+    record_options options = {
+        .output = "tarn.%p.trace", .stacks = RING_STACKS_FULL, .sample_bytes = SAMPLE_BYTES};
     cli_program program;
     int status = parse(&options, argc, argv);
     if (status >= 0) {

@@ -35,13 +35,7 @@
  * executed another program.
  */
 
-enum {
-    BUSY_MS = 1,
-    IDLE_MS = 20,
-    FLUSH_MS = 1000,
-    HELLO_SECONDS = 1,
-    COMMAND_MAX = 4096
-};
+enum { BUSY_MS = 1, IDLE_MS = 20, FLUSH_MS = 1000, HELLO_SECONDS = 1, COMMAND_MAX = 4096 };
 
 typedef struct recorder_session {
     pid_t process;
@@ -50,7 +44,7 @@ typedef struct recorder_session {
     ring_header *ring;
     trace_writer *writer;
     cli_drain *drain;
-    bool is_failed;  /* the file could not be written */
+    bool is_failed; /* the file could not be written */
     int error;
     int64_t flushed_ms;
     uint64_t flushed_events;
@@ -171,9 +165,9 @@ static char *name_file(const cli_recorder *recorder, pid_t process)
         free(name);
         name = NULL;
         const int made =
-            has_number   ? asprintf(&name, "%.*s.%u%s", stem, path, twin + 1, path + stem)
+            has_number  ? asprintf(&name, "%.*s.%u%s", stem, path, twin + 1, path + stem)
             : twin == 1 ? asprintf(&name, "%.*s.%s%s", stem, path, number, path + stem)
-                         : asprintf(&name, "%.*s.%s.%u%s", stem, path, number, twin, path + stem);
+                        : asprintf(&name, "%.*s.%s.%u%s", stem, path, number, twin, path + stem);
         if (made < 0) {
             return NULL;
         }
@@ -240,7 +234,8 @@ static void say_full(cli_recorder *recorder, const recorder_session *session)
     }
 }
 
-static void describe(trace_writer *writer, const cli_recorder *recorder, const recorder_session *session)
+static void describe(trace_writer *writer, const cli_recorder *recorder,
+                     const recorder_session *session)
 {
     static const char *const stacks[] = {"none", "sampled", "full"};
     char text[64];
@@ -359,6 +354,7 @@ static void end_session(cli_recorder *recorder, size_t at)
         cli_drain_take(session->drain, true);
     }
     cli_recording *recording = &session->recording;
+    recording->process = (uint64_t)session->process;
     recording->events = trace_writer_events(session->writer);
     recording->lost = atomic_load(&session->ring->lost) + cli_drain_damaged(session->drain);
     recording->peak_live = cli_live_peak(cli_drain_live(session->drain));
@@ -441,11 +437,9 @@ static void receive(cli_recorder *recorder)
     struct ucred from;
     socklen_t size = sizeof from;
     ring_hello hello;
-    if (recv(peer, &hello, sizeof hello, 0) == (ssize_t)sizeof hello &&
-        hello.magic == RING_MAGIC &&
+    if (recv(peer, &hello, sizeof hello, 0) == (ssize_t)sizeof hello && hello.magic == RING_MAGIC &&
         getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &from, &size) == 0) {
-        const int memory =
-            hello.version == RING_VERSION ? begin_session(recorder, from.pid) : -1;
+        const int memory = hello.version == RING_VERSION ? begin_session(recorder, from.pid) : -1;
         answer(peer, memory);
         if (memory >= 0) {
             close(memory);

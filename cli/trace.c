@@ -218,8 +218,8 @@ static void count_item(trace_figures *figures, const trace_item *item)
         count_event(figures, &item->event);
         break;
     case TRACE_THREAD:
-        figures->threads = item->thread.thread > figures->threads ? item->thread.thread
-                                                                  : figures->threads;
+        figures->threads =
+            item->thread.thread > figures->threads ? item->thread.thread : figures->threads;
         break;
     case TRACE_MODULE:
         figures->modules++;

@@ -74,17 +74,12 @@ static inline int kind(next_operator *operator)
     return base_likely(known != KIND_UNKNOWN) ? known : find_operator(operator);
 }
 
-/* An operator may throw past here. */
-static void be_idle(record_thread *const *self)
-{
-    (*self)->is_busy = false;
-}
-
 typedef void *new_function(size_t size, const void *tag);
 typedef void *aligned_new_function(size_t size, size_t alignment, const void *tag);
 typedef void delete_function(void *block, size_t a, size_t b);
 
-static inline void *call_new(next_operator *operator, size_t size, size_t alignment, const void *tag)
+static inline void *call_new(next_operator *operator, size_t size, size_t alignment,
+                             const void *tag)
 {
     void *function = atomic_load_explicit(&operator->function, memory_order_relaxed);
     if (alignment == 0) {
@@ -110,18 +105,24 @@ static inline void *take(next_operator *operator, unsigned op, size_t size, size
     if (how == KIND_STANDARD) {
         const size_t asked = size != 0 ? size : 1;
         self->is_busy = true;
-        void *block = alignment == 0 ? next.malloc(asked)
-                                     : next.aligned_alloc(alignment, base_align_up(asked, alignment));
+        void *block = alignment == 0
+                          ? next.malloc(asked)
+                          : next.aligned_alloc(alignment, base_align_up(asked, alignment));
         if (base_likely(block != NULL)) {
             record_alloc(self, op, alignment_log2, block, size, frame);
         }
         self->is_busy = false;
         return base_likely(block != NULL) ? block : call_new(operator, size, alignment, tag);
     }
-    record_thread *const guard __attribute__((cleanup(be_idle))) = self;
-    guard->is_busy = true;
+    /* It may throw, so the thread is not made busy: where the operator asks malloc after all, that was
+     * the event. */
+    const uint64_t allocs = self->allocs;
     void *block = call_new(operator, size, alignment, tag);
-    record_alloc(self, op, alignment_log2, block, size, frame);
+    if (self->allocs == allocs) {
+        self->is_busy = true;
+        record_alloc(self, op, alignment_log2, block, size, frame);
+        self->is_busy = false;
+    }
     return block;
 }
 

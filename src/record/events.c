@@ -68,6 +68,7 @@ void record_alloc(record_thread *self, unsigned op, unsigned alignment_log2, con
                   size_t size, void *const *frame)
 {
     const uint64_t head = op | alignment_log2 << 4;
+    self->allocs++;
     if (base_likely(record_is_ready(self, NEEDED) || record_prepare(self, NEEDED))) {
         const uint32_t stack = stack_of(self, size, frame);
         if (base_likely(record_prepare(self, NEEDED))) {

@@ -39,14 +39,14 @@ typedef struct record_process {
     uint32_t stacks;
     bool has_tsc;
     uint64_t sample_bytes;
-    _Atomic(uint32_t) threads;     /* numbers given */
-    _Atomic(uint32_t) stack_ids;   /* numbers given */
-    _Atomic(uint32_t) pools;       /* numbers given */
-    _Atomic(uint32_t) own_chunks;  /* that threads have for themselves */
-    os_lock common_lock;           /* guards: */
-    record_stream common;          /* the events of threads that have no chunk of their own */
-    os_lock modules_lock;          /* guards: */
-    uint64_t modules_added;        /* what the loader counted when the modules were last told */
+    _Atomic(uint32_t) threads;    /* numbers given */
+    _Atomic(uint32_t) stack_ids;  /* numbers given */
+    _Atomic(uint32_t) pools;      /* numbers given */
+    _Atomic(uint32_t) own_chunks; /* that threads have for themselves */
+    os_lock common_lock;          /* guards: */
+    record_stream common;         /* the events of threads that have no chunk of their own */
+    os_lock modules_lock;         /* guards: */
+    uint64_t modules_added;       /* what the loader counted when the modules were last told */
     uint64_t modules_removed;
 } record_process;
 
@@ -62,6 +62,7 @@ typedef struct record_thread {
     uintptr_t stack_high;
     int64_t sample_left; /* bytes until the next stack */
     uint64_t random;
+    uint64_t allocs; /* events that gave a block, a count */
 } record_thread;
 
 extern record_process *record_here; /* NULL before anything is known */

@@ -24,8 +24,7 @@ bool record_stacks_start(void)
 {
     if (table == NULL) {
         const size_t size = (size_t)LINES * LINE_ENTRIES * sizeof *table;
-        void *memory =
-            mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         /* A child's numbers are its own. */
         if (memory == MAP_FAILED || madvise(memory, size, MADV_WIPEONFORK) != 0) {
             return false;
@@ -45,9 +44,8 @@ static uint64_t hash_of(const uint64_t *frames, uint32_t count)
     return hash * UINT64_C(0xBF58476D1CE4E5B9);
 }
 
-static __attribute__((noinline)) uint32_t tell(record_thread *self, uint64_t *frames,
-                                               uint32_t count, _Atomic(uint64_t) *line,
-                                               uint64_t tag)
+static __attribute__((noinline)) uint32_t
+tell(record_thread *self, uint64_t *frames, uint32_t count, _Atomic(uint64_t) *line, uint64_t tag)
 {
     const uint32_t number = atomic_fetch_add(&record_here->stack_ids, 1) + 1;
     if (number > NUMBER_MASK) {

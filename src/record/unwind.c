@@ -38,7 +38,8 @@
 enum {
     RULES = 1 << 16, /* a power of two */
     PROBES = 8,
-    OFFSET_SHIFT = 8, /* bits of the rule: 0-7 kind, 8-31 offset in words, 32-39 saved at, 40-63 tag */
+    OFFSET_SHIFT =
+        8, /* bits of the rule: 0-7 kind, 8-31 offset in words, 32-39 saved at, 40-63 tag */
     SAVED_SHIFT = 32,
     TAG_SHIFT = 40,
     OFFSET_MAX = (1 << 24) - 1,
@@ -76,7 +77,7 @@ static struct {
 
 /* What was read of the frame that does not exist. */
 typedef struct unwind_lesson {
-    uint64_t code;   /* the address */
+    uint64_t code; /* the address */
     uint64_t reads;
 } unwind_lesson;
 
@@ -112,8 +113,8 @@ static int no_list(unw_addr_space_t space, unw_word_t *list, void *context)
 
 /* A word of the frame is its own address, so that a value says where it was saved. All else is the
  * program's unwind tables. */
-static int access_memory(unw_addr_space_t space, unw_word_t address, unw_word_t *value, int is_write,
-                         void *context)
+static int access_memory(unw_addr_space_t space, unw_word_t address, unw_word_t *value,
+                         int is_write, void *context)
 {
     (void)space;
     unwind_lesson *lesson = context;

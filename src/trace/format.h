@@ -37,7 +37,6 @@ enum {
 
     FORMAT_PAYLOAD_MAX = 1 << 26, /* bytes of a part before compression */
     FORMAT_PARTS_MAX = 1 << 24,   /* of an index */
-    FORMAT_COLUMNS = 7,
 
     /* The byte of an event in the column of operations. */
     FORMAT_OP_MASK = 0x0F,
@@ -46,6 +45,24 @@ enum {
     FORMAT_MODE_MASK = 3,
     FORMAT_STACK_EXPECTED = 0x40,
     FORMAT_SIZE_EXPECTED = 0x80
+};
+
+/* The columns of a part of events, in their order. Each is of one kind of number, which zstd packs tighter
+ * than a mixture. */
+enum {
+    COLUMN_THREADS,   /* runs: thread, events */
+    COLUMN_TIMES,     /* runs: events, units to the next time */
+    COLUMN_OPS,       /* a byte for each event */
+    COLUMN_DEPTHS,    /* of freed blocks that are given */
+    COLUMN_ADDRESSES, /* that are given */
+    COLUMN_NEAR,      /* blocks that are taken back, by one of three ways */
+    COLUMN_AGES,
+    COLUMN_TAKEN,
+    COLUMN_REALLOCS, /* what they give */
+    COLUMN_SIZES,
+    COLUMN_STACKS,
+    COLUMN_EXTRAS, /* operations that are escaped, alignments, pools */
+    FORMAT_COLUMNS
 };
 
 /* How the block of an allocation is told. */
@@ -64,8 +81,13 @@ enum {
     FORMAT_TAKES_ADDRESS = 3
 };
 
-/* What a realloc gives, in the column of blocks after what it takes. */
-enum { FORMAT_REALLOC_SAME = 0, FORMAT_REALLOC_NONE = 1, FORMAT_REALLOC_FREED = 2 };
+/* What a realloc gives. */
+enum {
+    FORMAT_REALLOC_SAME = 0,
+    FORMAT_REALLOC_NONE = 1,
+    FORMAT_REALLOC_OTHER = 2, /* its address follows */
+    FORMAT_REALLOC_FREED = 3  /* plus the depth */
+};
 
 /* FNV-1a of 32 bits, against what a disk or a hand does to headers; payloads have zstd's own. */
 static inline uint32_t format_check(const unsigned char *bytes, size_t size)

@@ -20,19 +20,24 @@
 #include <string.h>
 
 enum {
-    MODEL_EVENTS_MAX = 1 << 18, /* events of a part */
+    MODEL_EVENTS_MAX = 1 << 19, /* events of a part */
     MODEL_CLASSES = 1024,
-    MODEL_DEPTH = 32, /* freed blocks that are remembered per class */
+    MODEL_DEPTH = 64, /* how far down the freed blocks of a class are looked at */
     MODEL_STACKS = 1 << 14,
     MODEL_SIZES = 1 << 12
 };
 
 #define MODEL_NEAR (UINT64_C(1) << 40)
+#define MODEL_NONE UINT32_MAX
 
+enum { MODEL_LIVE, MODEL_FREED, MODEL_GIVEN_AGAIN };
+
+/* An allocation of this part. */
 typedef struct model_block {
     uint64_t address;
-    uint32_t class;
-    uint32_t is_live;
+    uint32_t next; /* of the freed ones of its class: the one that was freed before it */
+    uint16_t class;
+    uint16_t state;
 } model_block;
 
 typedef struct trace_model {
@@ -42,9 +47,7 @@ typedef struct trace_model {
     uint64_t expected;   /* where an allocator that bumps a pointer would go on */
     uint32_t stacks[2];  /* the last two, newest first */
     uint32_t last_size_key;
-    uint8_t freed_count[MODEL_CLASSES];
-    uint8_t freed_first[MODEL_CLASSES]; /* where in the ring the newest is */
-    uint64_t freed[MODEL_CLASSES][MODEL_DEPTH];
+    uint32_t freed[MODEL_CLASSES]; /* the newest, + 1; 0: none */
     uint32_t next_stack[MODEL_STACKS];
     uint64_t size_of[MODEL_SIZES];
     model_block blocks[MODEL_EVENTS_MAX]; /* the first `allocs` are set */
@@ -55,68 +58,75 @@ static inline void model_reset(trace_model *model)
     memset(model, 0, offsetof(trace_model, blocks));
 }
 
+/* Bytes that the block takes in an allocator that puts a word before each and rounds to 16, as most do. */
+static inline uint64_t model_room(uint64_t size)
+{
+    return size <= 24 ? 32 : (size + 23) & ~UINT64_C(15);
+}
+
 static inline uint32_t model_class(uint64_t size)
 {
-    const uint64_t granules = (size + 23) >> 4;
+    const uint64_t granules = model_room(size) >> 4;
     return granules < MODEL_CLASSES ? (uint32_t)granules
                                     : (uint32_t)((granules * UINT64_C(0x9E3779B97F4A7C15)) >> 54);
 }
 
-/* The depth at which the block is among the freed ones of the class; MODEL_DEPTH if it is not. */
-static inline unsigned model_find_freed(const trace_model *model, uint32_t class, uint64_t address)
+/* The freed block of the class at that depth, below MODEL_DEPTH, and the link to it; NULL if there are fewer. */
+static inline uint32_t *model_freed_link(trace_model *model, uint32_t class, unsigned depth)
 {
-    for (unsigned i = 0; i < model->freed_count[class]; i++) {
-        if (model->freed[class][(model->freed_first[class] + i) % MODEL_DEPTH] == address) {
-            return i;
+    uint32_t *link = &model->freed[class];
+    for (unsigned i = 0; i < depth && *link != 0; i++) {
+        link = &model->blocks[*link - 1].next;
+    }
+    return *link != 0 ? link : NULL;
+}
+
+/* The depth of a freed block in its class; MODEL_DEPTH if it is further down. */
+static inline unsigned model_depth(const trace_model *model, uint32_t serial)
+{
+    uint32_t at = model->freed[model->blocks[serial].class];
+    for (unsigned depth = 0; depth < MODEL_DEPTH && at != 0; depth++) {
+        if (at - 1 == serial) {
+            return depth;
         }
+        at = model->blocks[at - 1].next;
     }
     return MODEL_DEPTH;
 }
 
-static inline uint64_t model_freed(const trace_model *model, uint32_t class, unsigned depth)
+/* The freed block that the link leads to is given again. Returns its address. */
+static inline uint64_t model_take_freed(trace_model *model, uint32_t *link)
 {
-    return model->freed[class][(model->freed_first[class] + depth) % MODEL_DEPTH];
-}
-
-static inline void model_take_freed(trace_model *model, uint32_t class, unsigned depth)
-{
-    const unsigned first = model->freed_first[class];
-    for (unsigned i = depth; i > 0; i--) {
-        model->freed[class][(first + i) % MODEL_DEPTH] =
-            model->freed[class][(first + i - 1) % MODEL_DEPTH];
-    }
-    model->freed_first[class] = (uint8_t)((first + 1) % MODEL_DEPTH);
-    model->freed_count[class]--;
-}
-
-static inline void model_push_freed(trace_model *model, uint32_t class, uint64_t address)
-{
-    const unsigned first = (model->freed_first[class] + MODEL_DEPTH - 1U) % MODEL_DEPTH;
-    model->freed[class][first] = address;
-    model->freed_first[class] = (uint8_t)first;
-    if (model->freed_count[class] < MODEL_DEPTH) {
-        model->freed_count[class]++;
-    }
+    model_block *block = &model->blocks[*link - 1];
+    *link = block->next;
+    block->state = MODEL_GIVEN_AGAIN;
+    return block->address;
 }
 
 /* A block was given; returns which allocation of the part it is. */
 static inline uint32_t model_add(trace_model *model, uint64_t address, uint64_t size)
 {
     const uint32_t serial = model->allocs++;
-    model->blocks[serial] =
-        (model_block){.address = address, .class = model_class(size), .is_live = 1};
-    /* A failed guess costs nothing, an address beyond the end would. */
-    model->expected = size < MODEL_NEAR ? address + ((size + 23) & ~UINT64_C(15)) : address;
+    model->blocks[serial] = (model_block){
+        .address = address, .class = (uint16_t)model_class(size), .state = MODEL_LIVE};
     return serial;
+}
+
+/* The block was none that had been freed: an allocator that bumps a pointer goes on behind it. A failed guess
+ * costs nothing, an address beyond the end would. */
+static inline void model_bump(trace_model *model, uint64_t address, uint64_t size)
+{
+    model->expected = size < MODEL_NEAR ? address + model_room(size) : address;
 }
 
 /* A block of this part was taken back. */
 static inline void model_remove(trace_model *model, uint32_t serial)
 {
     model_block *block = &model->blocks[serial];
-    block->is_live = 0;
+    block->state = MODEL_FREED;
+    block->next = model->freed[block->class];
+    model->freed[block->class] = serial + 1;
     model->last_freed = serial;
-    model_push_freed(model, block->class, block->address);
 }
 
 static inline uint32_t *model_next_stack(trace_model *model)

@@ -16,16 +16,6 @@
  * Invariant: a cursor is never behind the end of its column, and at the end of a part each is at its end.
  */
 
-enum {
-    COLUMN_THREADS,
-    COLUMN_TIMES,
-    COLUMN_OPS,
-    COLUMN_BLOCKS,
-    COLUMN_SIZES,
-    COLUMN_STACKS,
-    COLUMN_EXTRAS
-};
-
 typedef struct reader_cursor {
     const unsigned char *at;
     const unsigned char *end;
@@ -523,7 +513,7 @@ static bool get_pool(trace_reader *reader, trace_pool *pool)
 
 static bool get_definition(trace_reader *reader, trace_item *item)
 {
-    unsigned kind;
+    unsigned kind = 0;
     if (!get_byte(reader, 0, &kind)) {
         return false;
     }
@@ -621,47 +611,76 @@ static bool check_address(trace_reader *reader, uint64_t address)
            refuse_part(reader, "a block has an address that cannot be");
 }
 
+/* The freed block of the class at that depth is given again. */
+static bool get_freed(trace_reader *reader, uint32_t class, uint64_t depth, uint64_t *address)
+{
+    uint32_t *link =
+        depth < MODEL_DEPTH ? model_freed_link(reader->model, class, (unsigned)depth) : NULL;
+    if (link == NULL) {
+        return refuse_part(reader, "an event names a freed block that is not there");
+    }
+    *address = model_take_freed(reader->model, link);
+    return true;
+}
+
+/* A block that is given and none of the freed ones; 0 if it may be none at all, and is. */
+static bool get_address(trace_reader *reader, bool may_be_none, trace_event *event)
+{
+    uint64_t code;
+    if (!get(reader, COLUMN_ADDRESSES, &code)) {
+        return false;
+    }
+    if (code == 0) {
+        return may_be_none || refuse_part(reader, "a block has no address");
+    }
+    event->block = model_unpack(code - 1, reader->model->expected);
+    return check_address(reader, event->block);
+}
+
 static bool get_given(trace_reader *reader, unsigned mode, trace_event *event)
 {
     trace_model *model = reader->model;
-    const uint32_t class = model_class(event->size);
     unsigned depth = 0;
-    uint64_t code;
     switch (mode) {
     case FORMAT_GIVES_NEXT:
         event->block = model->expected;
+        if (!check_address(reader, event->block)) {
+            return false;
+        }
         break;
     case FORMAT_GIVES_ADDRESS:
-        if (!get(reader, COLUMN_BLOCKS, &code)) {
+        if (!get_address(reader, true, event)) {
             return false;
         }
-        if (code == 0) {
-            return true;
-        }
-        event->block = model_unpack(code - 1, model->expected);
         break;
     default:
-        if (mode == FORMAT_GIVES_FREED && !get_byte(reader, COLUMN_BLOCKS, &depth)) {
+        if (mode == FORMAT_GIVES_FREED && !get_byte(reader, COLUMN_DEPTHS, &depth)) {
             return false;
         }
-        if (depth >= model->freed_count[class]) {
-            return refuse_part(reader, "an event names a freed block that is not there");
+        if (!get_freed(reader, model_class(event->size), depth, &event->block)) {
+            return false;
         }
-        event->block = model_freed(model, class, depth);
-        model_take_freed(model, class, depth);
     }
-    if (!check_address(reader, event->block)) {
-        return false;
+    if (event->block == 0) {
+        return true;
+    }
+    if (mode == FORMAT_GIVES_NEXT || mode == FORMAT_GIVES_ADDRESS) {
+        model_bump(model, event->block, event->size);
     }
     model_add(model, event->block, event->size);
     return true;
 }
 
-static bool get_taken(trace_reader *reader, unsigned mode, uint64_t *address)
+/* `freed` is which allocation of the part it was, or MODEL_NONE. */
+static bool get_taken(trace_reader *reader, unsigned mode, uint64_t *address, uint32_t *freed)
 {
     trace_model *model = reader->model;
+    static const unsigned columns[] = {[FORMAT_TAKES_NEAR] = COLUMN_NEAR,
+                                       [FORMAT_TAKES_RECENT] = COLUMN_AGES,
+                                       [FORMAT_TAKES_ADDRESS] = COLUMN_TAKEN};
     uint64_t code = 0;
-    if (mode != FORMAT_TAKES_NEWEST && !get(reader, COLUMN_BLOCKS, &code)) {
+    *freed = MODEL_NONE;
+    if (mode != FORMAT_TAKES_NEWEST && !get(reader, columns[mode], &code)) {
         return false;
     }
     if (mode == FORMAT_TAKES_ADDRESS) {
@@ -676,43 +695,45 @@ static bool get_taken(trace_reader *reader, unsigned mode, uint64_t *address)
     const uint64_t serial = mode == FORMAT_TAKES_NEAR
                                 ? model->last_freed + (uint64_t)trace_unzigzag(code)
                                 : model->allocs - UINT64_C(1) - code;
-    if (serial >= model->allocs || model->blocks[serial].is_live == 0) {
+    if (serial >= model->allocs || model->blocks[serial].state != MODEL_LIVE) {
         return refuse_part(reader, "an event frees a block that is not there");
     }
+    *freed = (uint32_t)serial;
     *address = model->blocks[serial].address;
-    model_remove(model, (uint32_t)serial);
+    model_remove(model, *freed);
     return true;
 }
 
-static bool get_reallocated(trace_reader *reader, trace_event *event)
+static bool get_reallocated(trace_reader *reader, trace_event *event, uint32_t freed)
 {
     trace_model *model = reader->model;
-    const uint32_t class = model_class(event->size);
     uint64_t code;
-    if (!get(reader, COLUMN_BLOCKS, &code)) {
+    if (!get(reader, COLUMN_REALLOCS, &code)) {
         return false;
     }
-    if (code == FORMAT_REALLOC_NONE) {
+    switch (code) {
+    case FORMAT_REALLOC_NONE:
         return true;
-    }
-    unsigned depth = MODEL_DEPTH;
-    if (code == FORMAT_REALLOC_SAME) {
+    case FORMAT_REALLOC_SAME:
         event->block = event->old_block;
-        depth = model_find_freed(model, class, event->block);
-    } else if (code < FORMAT_REALLOC_FREED + MODEL_DEPTH) {
-        depth = (unsigned)(code - FORMAT_REALLOC_FREED);
-        if (depth >= model->freed_count[class]) {
-            return refuse_part(reader, "an event names a freed block that is not there");
+        if (!check_address(reader, event->block)) {
+            return false;
         }
-        event->block = model_freed(model, class, depth);
-    } else {
-        event->block = model_unpack(code - FORMAT_REALLOC_FREED - MODEL_DEPTH, model->expected);
-    }
-    if (depth < MODEL_DEPTH) {
-        model_take_freed(model, class, depth);
-    }
-    if (!check_address(reader, event->block)) {
-        return false;
+        if (freed != MODEL_NONE) {
+            model_take_freed(model, &model->freed[model->blocks[freed].class]);
+        }
+        break;
+    case FORMAT_REALLOC_OTHER:
+        if (!get_address(reader, false, event)) {
+            return false;
+        }
+        model_bump(model, event->block, event->size);
+        break;
+    default:
+        if (!get_freed(reader, model_class(event->size), code - FORMAT_REALLOC_FREED,
+                       &event->block)) {
+            return false;
+        }
     }
     model_add(model, event->block, event->size);
     return true;
@@ -724,11 +745,13 @@ static bool get_blocks(trace_reader *reader, unsigned byte, trace_event *event)
     if (trace_op_is_alloc(event->op)) {
         return get_given(reader, mode, event);
     }
+    uint32_t freed;
     if (trace_op_is_free(event->op)) {
-        return get_taken(reader, mode, &event->block);
+        return get_taken(reader, mode, &event->block, &freed);
     }
     if (event->op == TRACE_REALLOC) {
-        return get_taken(reader, mode, &event->old_block) && get_reallocated(reader, event);
+        return get_taken(reader, mode, &event->old_block, &freed) &&
+               get_reallocated(reader, event, freed);
     }
     return mode == 0 || refuse_part(reader, "an event has a block that cannot have one");
 }

@@ -76,8 +76,8 @@ typedef struct ring_header {
     _Atomic(uint32_t) beat;       /* changes as long as somebody drains */
     _Atomic(uint32_t) given_back; /* changes when chunks become free; threads sleep on it */
     _Atomic(uint32_t) sleepers;
-    _Atomic(uint64_t) lost; /* events that could not be recorded */
-    _Atomic(uint64_t) tail; /* places of the queue that were ever taken */
+    _Atomic(uint64_t) lost;                          /* events that could not be recorded */
+    _Atomic(uint64_t) tail;                          /* places of the queue that were ever taken */
     _Atomic(uint64_t) free_chunks[RING_CHUNKS / 64]; /* a bit each */
     _Atomic(uint32_t) queue[RING_CHUNKS];            /* number of the chunk + 1, or 0 */
 } ring_header;

@@ -9,26 +9,16 @@
 #include <zstd.h>
 
 /*
- *     events -> [threads][times][ops][blocks][sizes][stacks][extras] -> one payload -> zstd
- *                 runs     runs   1 byte each   only where the model did not expect them
- *
- * Each column is of one kind, which zstd packs tighter than a mixture.
+ *     events -> [threads][times][ops][depths] ... [sizes][stacks][extras] -> one payload -> zstd
+ *                 runs     runs   1 byte   only where the model did not expect them
  *
  * Invariant: the model is what a reader has after the same events of the part.
  */
 
 enum {
-    COLUMN_THREADS,
-    COLUMN_TIMES,
-    COLUMN_OPS,
-    COLUMN_BLOCKS,
-    COLUMN_SIZES,
-    COLUMN_STACKS,
-    COLUMN_EXTRAS
-};
-
-enum {
-    PLACES = 1 << 17, /* of the table from addresses to allocations; a power of two */
+    PLACES_LOG2 = 19,
+    PLACES_LINE = 4,           /* of the processor's cache */
+    PLACES = 1 << PLACES_LOG2, /* of the table from addresses to allocations; a power of two */
     EVENT_BYTES_MAX = 3 * TRACE_VARINT_MAX,
     COLUMN_FIRST_SIZE = 4096,
     DEFINITIONS_MAX = 1 << 20 /* bytes that end a part */
@@ -411,9 +401,18 @@ static void put_thread(trace_writer *writer, uint32_t thread)
     writer->thread_run++;
 }
 
+/* Where the table has the address, or would have it: an empty place, or else one of another that is
+ * forgotten. */
 static writer_place *place_of(trace_writer *writer, uint64_t address)
 {
-    return &writer->places[(address * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - 17)];
+    const uint64_t hash = (address * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - PLACES_LOG2);
+    writer_place *line = &writer->places[hash & ~(uint64_t)(PLACES_LINE - 1)];
+    for (unsigned i = 0; i < PLACES_LINE; i++) {
+        if (line[i].part != writer->part || line[i].address == address) {
+            return &line[i];
+        }
+    }
+    return &writer->places[hash];
 }
 
 static void add_block(trace_writer *writer, uint64_t address, uint64_t size)
@@ -425,28 +424,42 @@ static void add_block(trace_writer *writer, uint64_t address, uint64_t size)
     };
 }
 
+/* The depth at which the block is among the freed ones of the class; MODEL_DEPTH if it is not. */
+static unsigned find_freed(trace_writer *writer, uint64_t address, uint32_t class)
+{
+    const writer_place *place = place_of(writer, address);
+    if (place->part != writer->part || place->address != address) {
+        return MODEL_DEPTH;
+    }
+    const model_block *block = &writer->model->blocks[place->serial];
+    return block->state == MODEL_FREED && block->class == class ? model_depth(writer->model,
+                                                                              place->serial)
+                                                                : MODEL_DEPTH;
+}
+
 static unsigned put_given(trace_writer *writer, uint64_t address, uint64_t size)
 {
     trace_model *model = writer->model;
-    writer_column *blocks = &writer->columns[COLUMN_BLOCKS];
     if (address == 0) {
-        put(blocks, 0);
+        put(&writer->columns[COLUMN_ADDRESSES], 0);
         return FORMAT_GIVES_ADDRESS;
     }
     const uint32_t class = model_class(size);
-    const unsigned depth = model_find_freed(model, class, address);
+    const unsigned depth = find_freed(writer, address, class);
     unsigned mode = FORMAT_GIVES_NEWEST;
     if (depth < MODEL_DEPTH) {
         if (depth > 0) {
             mode = FORMAT_GIVES_FREED;
-            put_byte(blocks, depth);
+            put_byte(&writer->columns[COLUMN_DEPTHS], depth);
         }
-        model_take_freed(model, class, depth);
-    } else if (address == model->expected) {
-        mode = FORMAT_GIVES_NEXT;
+        model_take_freed(model, model_freed_link(model, class, depth));
     } else {
-        mode = FORMAT_GIVES_ADDRESS;
-        put(blocks, 1 + model_pack(address, model->expected));
+        mode = FORMAT_GIVES_NEXT;
+        if (address != model->expected) {
+            mode = FORMAT_GIVES_ADDRESS;
+            put(&writer->columns[COLUMN_ADDRESSES], 1 + model_pack(address, model->expected));
+        }
+        model_bump(model, address, size);
     }
     add_block(writer, address, size);
     return mode;
@@ -457,58 +470,67 @@ static unsigned put_address(trace_writer *writer, uint64_t address)
 {
     trace_model *model = writer->model;
     if (address == 0) {
-        put(&writer->columns[COLUMN_BLOCKS], 0);
+        put(&writer->columns[COLUMN_TAKEN], 0);
     } else {
-        put(&writer->columns[COLUMN_BLOCKS], 1 + model_pack(address, model->last_free));
+        put(&writer->columns[COLUMN_TAKEN], 1 + model_pack(address, model->last_free));
         model->last_free = address;
     }
     return FORMAT_TAKES_ADDRESS;
 }
 
-static unsigned put_taken(trace_writer *writer, uint64_t address)
+/* `freed` is which allocation of the part it was, or MODEL_NONE. */
+static unsigned put_taken(trace_writer *writer, uint64_t address, uint32_t *freed)
 {
+    *freed = MODEL_NONE;
     trace_model *model = writer->model;
-    writer_column *blocks = &writer->columns[COLUMN_BLOCKS];
+    if (address == 0) {
+        return put_address(writer, address);
+    }
     const writer_place *place = place_of(writer, address);
-    if (address == 0 || place->part != writer->part || place->address != address ||
-        model->blocks[place->serial].is_live == 0) {
+    if (place->part != writer->part || place->address != address ||
+        model->blocks[place->serial].state != MODEL_LIVE) {
         return put_address(writer, address);
     }
     const uint32_t serial = place->serial;
     const uint32_t age = model->allocs - 1 - serial;
     const uint64_t near = trace_zigzag((int64_t)serial - (int64_t)model->last_freed);
     model_remove(model, serial);
+    *freed = serial;
     if (age == 0) {
         return FORMAT_TAKES_NEWEST;
     }
     if (near <= age) {
-        put(blocks, near);
+        put(&writer->columns[COLUMN_NEAR], near);
         return FORMAT_TAKES_NEAR;
     }
-    put(blocks, age);
+    put(&writer->columns[COLUMN_AGES], age);
     return FORMAT_TAKES_RECENT;
 }
 
-static void put_reallocated(trace_writer *writer, const trace_event *event)
+static void put_reallocated(trace_writer *writer, const trace_event *event, uint32_t freed)
 {
     trace_model *model = writer->model;
-    writer_column *blocks = &writer->columns[COLUMN_BLOCKS];
+    writer_column *blocks = &writer->columns[COLUMN_REALLOCS];
     if (event->block == 0) {
         put(blocks, FORMAT_REALLOC_NONE);
         return;
     }
-    /* In place, the freed block on top of its class is this one: it must not be given again. */
     const uint32_t class = model_class(event->size);
-    const unsigned depth = model_find_freed(model, class, event->block);
-    if (depth < MODEL_DEPTH) {
-        model_take_freed(model, class, depth);
-    }
     if (event->block == event->old_block) {
         put(blocks, FORMAT_REALLOC_SAME);
-    } else if (depth < MODEL_DEPTH) {
-        put(blocks, FORMAT_REALLOC_FREED + depth);
+        if (freed != MODEL_NONE) {
+            model_take_freed(model, &model->freed[model->blocks[freed].class]);
+        }
     } else {
-        put(blocks, FORMAT_REALLOC_FREED + MODEL_DEPTH + model_pack(event->block, model->expected));
+        const unsigned depth = find_freed(writer, event->block, class);
+        if (depth < MODEL_DEPTH) {
+            put(blocks, FORMAT_REALLOC_FREED + depth);
+            model_take_freed(model, model_freed_link(model, class, depth));
+        } else {
+            put(blocks, FORMAT_REALLOC_OTHER);
+            put(&writer->columns[COLUMN_ADDRESSES], 1 + model_pack(event->block, model->expected));
+            model_bump(model, event->block, event->size);
+        }
     }
     add_block(writer, event->block, event->size);
 }
@@ -518,16 +540,17 @@ static unsigned put_blocks(trace_writer *writer, const trace_event *event)
     if (trace_op_is_alloc(event->op)) {
         return put_given(writer, event->block, event->size);
     }
+    uint32_t freed = MODEL_NONE;
     if (trace_op_is_free(event->op)) {
-        return put_taken(writer, event->block);
+        return put_taken(writer, event->block, &freed);
     }
     if (event->op != TRACE_REALLOC) {
         return 0;
     }
     /* A request that failed takes nothing back. */
-    const unsigned mode = event->block != 0 ? put_taken(writer, event->old_block)
+    const unsigned mode = event->block != 0 ? put_taken(writer, event->old_block, &freed)
                                             : put_address(writer, event->old_block);
-    put_reallocated(writer, event);
+    put_reallocated(writer, event, freed);
     return mode;
 }
 
@@ -672,7 +695,7 @@ static bool set_up(trace_writer *writer, const trace_writer_options *options)
 {
     writer->sink = options->sink;
     writer->context = options->context;
-    writer->unit_ns = options->unit_ns != 0 ? options->unit_ns : 1024;
+    writer->unit_ns = options->unit_ns != 0 ? options->unit_ns : 16384;
     writer->events_max = options->events_max != 0 && options->events_max < MODEL_EVENTS_MAX
                              ? options->events_max
                              : MODEL_EVENTS_MAX;
