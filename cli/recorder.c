@@ -35,7 +35,7 @@
  * executed another program.
  */
 
-enum { BUSY_MS = 1, IDLE_MS = 20, FLUSH_MS = 1000, HELLO_SECONDS = 1, COMMAND_MAX = 4096 };
+enum { BUSY_MS = 1, IDLE_MS = 4, FLUSH_MS = 1000, HELLO_SECONDS = 1, COMMAND_MAX = 4096 };
 
 typedef struct recorder_session {
     pid_t process;

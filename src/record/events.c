@@ -33,6 +33,11 @@ static inline void put(record_stream *stream, uint64_t head, uint64_t size, uint
 
 enum { NEEDED = RING_EVENT_BYTES_MAX + 16 };
 
+static inline bool is_ready(record_thread *self, size_t bytes)
+{
+    return record_is_ready(self, bytes) || record_prepare(self, bytes);
+}
+
 static inline uint32_t stack_of(record_thread *self, size_t size, void *const *frame)
 {
     const record_process *here = record_here;
@@ -69,11 +74,10 @@ void record_alloc(record_thread *self, unsigned op, unsigned alignment_log2, con
 {
     const uint64_t head = op | alignment_log2 << 4;
     self->allocs++;
-    if (base_likely(record_is_ready(self, NEEDED) || record_prepare(self, NEEDED))) {
+    if (base_likely(is_ready(self, NEEDED))) {
         const uint32_t stack = stack_of(self, size, frame);
-        if (base_likely(record_prepare(self, NEEDED))) {
-            put(&self->stream, head, size, (uintptr_t)block, 0, false, stack,
-                record_ticks(record_here));
+        if (base_likely(is_ready(self, NEEDED))) {
+            put(&self->stream, head, size, (uintptr_t)block, 0, false, stack, record_now(self));
         }
         return;
     }
@@ -86,12 +90,12 @@ void record_alloc(record_thread *self, unsigned op, unsigned alignment_log2, con
 static inline void free_at(record_thread *self, unsigned op, const void *block, uint64_t ticks,
                            void *const *frame)
 {
-    if (base_likely(record_is_ready(self, NEEDED) || record_prepare(self, NEEDED))) {
+    if (base_likely(is_ready(self, NEEDED))) {
         const uint32_t stack =
             record_here->stacks == RING_STACKS_FULL ? record_stack(self, frame) : 0;
-        if (base_likely(record_prepare(self, NEEDED))) {
+        if (base_likely(is_ready(self, NEEDED))) {
             put(&self->stream, op, 0, (uintptr_t)block, 0, false, stack,
-                ticks != 0 ? ticks : record_ticks(record_here));
+                ticks != 0 ? ticks : record_now(self));
         }
         return;
     }
@@ -114,15 +118,15 @@ void record_realloc(record_thread *self, const void *old_block, const void *bloc
         return;
     }
     const bool has_moved = old_block != NULL && block != NULL && block != old_block;
-    if (base_likely(record_prepare(self, 2 * NEEDED))) {
+    if (base_likely(is_ready(self, 2 * NEEDED))) {
         const uint32_t stack = stack_of(self, size, frame);
-        if (base_likely(record_prepare(self, 2 * NEEDED))) {
+        if (base_likely(is_ready(self, 2 * NEEDED))) {
             record_stream *stream = &self->stream;
-            if (has_moved) {
+            if (has_moved && !record_is_alone()) {
                 put(stream, TRACE_MOVE, 0, (uintptr_t)old_block, 0, false, 0, began);
             }
             put(stream, TRACE_REALLOC, size, (uintptr_t)block, (uintptr_t)old_block, true, stack,
-                record_ticks(record_here));
+                record_now(self));
         }
         return;
     }

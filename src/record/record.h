@@ -50,6 +50,25 @@ typedef struct record_process {
     uint64_t modules_removed;
 } record_process;
 
+/* A frame on the way from the outermost to the innermost. */
+typedef struct record_level {
+    uintptr_t
+        stack; /* the stack pointer when the frame is returned to; the address is in front of it */
+    uintptr_t frame_pointer; /* at that moment */
+    uintptr_t saved;         /* where that was read, 0: it was the inner frame's */
+    uint64_t back;           /* the address that is returned to */
+    uint64_t hash;           /* of this frame and all outside of it */
+} record_level;
+
+enum { RECORD_LEVELS = 2048 };
+
+/* The last stack of a thread. */
+typedef struct record_walk {
+    uint32_t count;
+    uint32_t epoch; /* of the code that was in memory */
+    record_level levels[RECORD_LEVELS];
+} record_walk;
+
 /* A thread. */
 typedef struct record_thread {
     uint64_t session; /* what this is of; another than the process's: nothing */
@@ -60,9 +79,13 @@ typedef struct record_thread {
     bool has_stack_range; /* the two below are known */
     uintptr_t stack_low;
     uintptr_t stack_high;
+    record_walk *walk;   /* NULL: none yet */
     int64_t sample_left; /* bytes until the next stack */
     uint64_t random;
     uint64_t allocs; /* events that gave a block, a count */
+    uint64_t now; /* ticks, as this thread last read them; the two below say until when they do */
+    uint32_t now_left; /* events */
+    uint32_t now_beat; /* the ring's */
 } record_thread;
 
 extern record_process *record_here; /* NULL before anything is known */
@@ -95,9 +118,9 @@ void record_realloc(record_thread *self, const void *old_block, const void *bloc
 void record_note(record_thread *self, unsigned which, const void *bytes, size_t size);
 
 /* unwind.c: the stack from `frame` on, where the caller's frame pointer is, and the return address behind
- * it. Returns how many frames there are. */
+ * it. What is found is in the thread's `walk`; false if that is nothing. */
 bool record_unwind_start(void);
-uint32_t record_unwind(record_thread *self, void *const *frame, uint64_t *frames, uint32_t most);
+bool record_unwind(record_thread *self, void *const *frame);
 
 /* stacks.c: the number of a stack, which is told when it is new; 0: none. */
 bool record_stacks_start(void);
@@ -121,6 +144,32 @@ static inline uint64_t record_ticks(const record_process *here)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+/* To read the processor's clock takes longer than to write an event. While there is but one thread, whose events
+ * have an order without it, it is read for some events only, and whenever `tarn record`, which looks in
+ * every few milliseconds, has been there. The first event of a second thread makes all of them exact: whoever
+ * has a block from that thread, or an address that it gave up, sees that it is there. */
+static inline uint64_t record_now(record_thread *self)
+{
+    enum { EVENTS = 32 };
+    const record_process *here = record_here;
+    if (base_unlikely(atomic_load_explicit(&here->threads, memory_order_relaxed) > 1)) {
+        return record_ticks(here);
+    }
+    const uint32_t beat = atomic_load_explicit(&here->ring->beat, memory_order_relaxed);
+    if (base_unlikely(self->now_left == 0 || self->now_beat != beat)) {
+        self->now = record_ticks(here);
+        self->now_left = EVENTS;
+        self->now_beat = beat;
+    }
+    self->now_left--;
+    return self->now;
+}
+
+static inline bool record_is_alone(void)
+{
+    return atomic_load_explicit(&record_here->threads, memory_order_relaxed) <= 1;
 }
 
 /* True if the thread may write as much into its own stream at once. */

@@ -322,6 +322,10 @@ static void end_thread(void *unused)
         }
         self->is_ended = true;
     }
+    if (self->walk != NULL) {
+        munmap(self->walk, sizeof *self->walk);
+        self->walk = NULL;
+    }
     self->is_busy = was_busy;
 }
 

@@ -14,7 +14,7 @@
  * With the 14 bits that choose the line, 54 bits tell one stack from the other.
  */
 
-enum { LINES = 1 << 14, LINE_ENTRIES = 8, NUMBER_BITS = 24, FRAMES_MAX = TRACE_FRAMES_MAX };
+enum { LINES = 1 << 14, LINE_ENTRIES = 8, NUMBER_BITS = 24 };
 
 #define NUMBER_MASK ((UINT64_C(1) << NUMBER_BITS) - 1)
 
@@ -34,25 +34,21 @@ bool record_stacks_start(void)
     return true;
 }
 
-static uint64_t hash_of(const uint64_t *frames, uint32_t count)
-{
-    uint64_t hash = count;
-    for (uint32_t i = 0; i < count; i++) {
-        hash = (hash ^ frames[i]) * UINT64_C(0x9E3779B97F4A7C15);
-        hash ^= hash >> 29;
-    }
-    return hash * UINT64_C(0xBF58476D1CE4E5B9);
-}
-
-static __attribute__((noinline)) uint32_t
-tell(record_thread *self, uint64_t *frames, uint32_t count, _Atomic(uint64_t) *line, uint64_t tag)
+static __attribute__((noinline)) uint32_t tell(record_thread *self, _Atomic(uint64_t) *line,
+                                               uint64_t tag)
 {
     const uint32_t number = atomic_fetch_add(&record_here->stack_ids, 1) + 1;
     if (number > NUMBER_MASK) {
         return 0;
     }
-    frames[0] = number; /* the word in front of the stack itself */
-    record_note(self, RING_NOTE_STACK, frames, (count + 1) * sizeof *frames);
+    uint64_t note[1 + TRACE_FRAMES_MAX];
+    const record_walk *walk = self->walk;
+    const uint32_t count = walk->count < TRACE_FRAMES_MAX ? walk->count : TRACE_FRAMES_MAX;
+    note[0] = number;
+    for (uint32_t i = 0; i < count; i++) {
+        note[1 + i] = walk->levels[walk->count - 1 - i].back;
+    }
+    record_note(self, RING_NOTE_STACK, note, (count + 1) * sizeof *note);
     unsigned at = number % LINE_ENTRIES;
     for (unsigned i = 0; i < LINE_ENTRIES; i++) {
         if (atomic_load_explicit(&line[i], memory_order_relaxed) == 0) {
@@ -67,12 +63,11 @@ tell(record_thread *self, uint64_t *frames, uint32_t count, _Atomic(uint64_t) *l
 
 uint32_t record_stack(record_thread *self, void *const *frame)
 {
-    uint64_t frames[FRAMES_MAX + 1];
-    const uint32_t count = record_unwind(self, frame, frames + 1, FRAMES_MAX);
-    if (count == 0) {
+    if (!record_unwind(self, frame)) {
         return 0;
     }
-    const uint64_t hash = hash_of(frames + 1, count);
+    const uint64_t hash =
+        self->walk->levels[self->walk->count - 1].hash * UINT64_C(0xBF58476D1CE4E5B9);
     const uint64_t tag = hash & ~NUMBER_MASK;
     _Atomic(uint64_t) *line = table + hash % LINES * LINE_ENTRIES;
     for (unsigned i = 0; i < LINE_ENTRIES; i++) {
@@ -81,5 +76,5 @@ uint32_t record_stack(record_thread *self, void *const *frame)
             return (uint32_t)(entry & NUMBER_MASK);
         }
     }
-    return tell(self, frames, count, line, tag);
+    return tell(self, line, tag);
 }

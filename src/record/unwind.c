@@ -33,6 +33,48 @@
  * Invariant: an entry of the table whose tag fits its address is whole; entries change under no lock.
  */
 
+static _Atomic(uint32_t) epoch = 1; /* goes up when code has gone from memory */
+
+/* -------------------------------------------------------------------------------------------------
+ * The last walk.
+ */
+static uint64_t extend_hash(uint64_t hash, uint64_t back)
+{
+    hash = (hash ^ back) * UINT64_C(0x9E3779B97F4A7C15);
+    return hash ^ hash >> 29;
+}
+
+/* The last walk is the one now: `kept` outer frames of it, and inside of them those of the path. */
+static void keep_path(record_walk *walk, uint32_t kept, const record_level *path, uint32_t count)
+{
+    uint64_t hash = kept > 0 ? walk->levels[kept - 1].hash : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        record_level *level = &walk->levels[kept + i];
+        *level = path[count - 1 - i];
+        hash = extend_hash(hash, level->back);
+        level->hash = hash;
+    }
+    walk->count = kept + count;
+}
+
+static bool find_walk(record_thread *self)
+{
+    if (self->walk == NULL) {
+        void *memory = mmap(NULL, sizeof *self->walk, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) {
+            return false;
+        }
+        self->walk = memory;
+    }
+    const uint32_t now = atomic_load_explicit(&epoch, memory_order_relaxed);
+    if (self->walk->epoch != now) {
+        self->walk->epoch = now;
+        self->walk->count = 0;
+    }
+    return true;
+}
+
 #if defined(__x86_64__)
 
 enum {
@@ -243,6 +285,7 @@ static __attribute__((noinline)) uint64_t learn_and_keep(record_thread *self, ui
     if (record_modules(self)) {
         /* Other code may be where code was. */
         memset(rules, 0, RULES * sizeof *rules);
+        atomic_fetch_add(&epoch, 1);
     }
     const uint64_t rule = learn(address);
     const uint64_t hash = mix(address);
@@ -331,40 +374,83 @@ static uint64_t word_at(uintptr_t address)
     return word;
 }
 
-uint32_t record_unwind(record_thread *self, void *const *frame, uint64_t *frames, uint32_t most)
+/* True if memory says of every frame outside of `level` what it said the last time. Else `*limit` is the
+ * one of which it does not. */
+static bool is_as_before(const record_walk *walk, uint32_t level, uint32_t *limit)
 {
+    for (uint32_t i = level; i-- > 0;) {
+        const record_level *outer = &walk->levels[i];
+        if (word_at(outer->stack - 8) != outer->back ||
+            (outer->saved != 0 && word_at(outer->saved) != outer->frame_pointer)) {
+            *limit = i;
+            return false;
+        }
+    }
+    return true;
+}
+
+bool record_unwind(record_thread *self, void *const *frame)
+{
+    enum { PATH_LEVELS = 512 };
     if (!self->has_stack_range) {
         find_stack(self);
     }
-    uintptr_t stack = (uintptr_t)(frame + 2);
-    uintptr_t frame_pointer = (uintptr_t)frame[0];
-    uint64_t back = (uintptr_t)frame[1];
-    const bool is_own = stack > self->stack_low && stack < self->stack_high;
+    if (!find_walk(self)) {
+        return false;
+    }
+    record_walk *walk = self->walk;
+    record_level path[PATH_LEVELS];
+    uint32_t count = 0;
+    record_level at = {.stack = (uintptr_t)(frame + 2),
+                       .frame_pointer = (uintptr_t)frame[0],
+                       .back = (uintptr_t)frame[1]};
+    const bool is_own = at.stack > self->stack_low && at.stack < self->stack_high;
     const uintptr_t high = is_own ? self->stack_high : UINTPTR_MAX - 4096;
     uintptr_t page = 0;
-    uint32_t count = 0;
-    while (back > 4096 && count < most) {
-        frames[count++] = back;
-        const uint64_t rule = rule_of(self, back);
+    uint32_t before = is_own ? walk->count : 0; /* of the last walk: frames that are further out */
+    uint32_t limit = before;
+    while (at.back > 4096 && count < PATH_LEVELS) {
+        while (before > 0 && walk->levels[before - 1].stack < at.stack) {
+            before--;
+        }
+        if (before > 0 && before <= limit) {
+            const record_level *level = &walk->levels[before - 1];
+            if (level->stack == at.stack && level->back == at.back &&
+                level->frame_pointer == at.frame_pointer) {
+                if (is_as_before(walk, before - 1, &limit)) {
+                    break;
+                }
+            }
+        }
+        path[count++] = at;
+        const uint64_t rule = rule_of(self, at.back);
         const unsigned kind = rule & 0xFF;
         if (kind != RULE_BY_STACK && kind != RULE_BY_FRAME) {
+            before = 0;
             break;
         }
         const uintptr_t offset = (rule >> OFFSET_SHIFT & OFFSET_MAX) * 8;
-        const uintptr_t end = (kind == RULE_BY_STACK ? stack : frame_pointer) + offset;
+        const uintptr_t end = (kind == RULE_BY_STACK ? at.stack : at.frame_pointer) + offset;
         const uintptr_t saved = end - (rule >> SAVED_SHIFT & SAVED_MAX) * 8;
         /* Frames only ever go outwards; what does not was no frame. */
-        if (end <= stack || end > high || end % 8 != 0 || saved < stack - 16 ||
+        if (end <= at.stack || end > high || end % 8 != 0 || saved < at.stack - 16 ||
             (!is_own && (!is_mapped(end - 8, &page) || !is_mapped(saved, &page)))) {
+            before = 0;
             break;
         }
+        at.saved = 0;
         if (saved != end) {
-            frame_pointer = word_at(saved);
+            at.saved = saved;
+            at.frame_pointer = word_at(saved);
         }
-        back = word_at(end - 8);
-        stack = end;
+        at.back = word_at(end - 8);
+        at.stack = end;
     }
-    return count;
+    if (at.back <= 4096 || count == PATH_LEVELS || before + count > RECORD_LEVELS) {
+        before = 0;
+    }
+    keep_path(walk, before, path, count);
+    return walk->count > 0;
 }
 
 bool record_unwind_start(void)
@@ -414,12 +500,15 @@ bool record_unwind_start(void)
 #else
 
 /* Elsewhere the frame pointers are followed, which aarch64's compilers keep. */
-uint32_t record_unwind(record_thread *self, void *const *frame, uint64_t *frames, uint32_t most)
+bool record_unwind(record_thread *self, void *const *frame)
 {
-    (void)self;
+    if (!find_walk(self)) {
+        return false;
+    }
+    record_level path[TRACE_FRAMES_MAX];
     uint32_t count = 0;
-    while (count < most && frame != NULL && frame[1] != NULL) {
-        frames[count++] = (uintptr_t)frame[1];
+    while (count < TRACE_FRAMES_MAX && frame != NULL && frame[1] != NULL) {
+        path[count++] = (record_level){.back = (uintptr_t)frame[1]};
         void *const *next = frame[0];
         if (next <= frame || (uintptr_t)next % sizeof *next != 0 ||
             (uintptr_t)next - (uintptr_t)frame > 1 << 20) {
@@ -427,7 +516,8 @@ uint32_t record_unwind(record_thread *self, void *const *frame, uint64_t *frames
         }
         frame = next;
     }
-    return count;
+    keep_path(self->walk, 0, path, count);
+    return count > 0;
 }
 
 bool record_unwind_start(void)
