@@ -607,6 +607,16 @@ bool cli_drain_take(cli_drain *drain, bool is_over)
     return drain->events != before;
 }
 
+uint32_t cli_drain_backlog(const cli_drain *drain)
+{
+    uint32_t taken = RING_CHUNKS;
+    for (size_t i = 0; i < RING_CHUNKS / 64; i++) {
+        taken -= (uint32_t)__builtin_popcountll(
+            atomic_load_explicit(&drain->ring->free_chunks[i], memory_order_relaxed));
+    }
+    return taken;
+}
+
 uint64_t cli_drain_events(const cli_drain *drain)
 {
     return drain->events;

@@ -40,6 +40,9 @@ void cli_drain_free(cli_drain *drain);
  * was. The writer's failure is for the caller to notice. */
 bool cli_drain_take(cli_drain *drain, bool is_over);
 
+/* How many of RING_CHUNKS are not free: when many are, the program will soon have to wait for us. */
+uint32_t cli_drain_backlog(const cli_drain *drain);
+
 uint64_t cli_drain_events(const cli_drain *drain);
 uint64_t cli_drain_damaged(const cli_drain *drain); /* chunks in which something made no sense */
 const cli_live *cli_drain_live(const cli_drain *drain);

@@ -35,7 +35,15 @@
  * executed another program.
  */
 
-enum { BUSY_MS = 1, IDLE_MS = 4, FLUSH_MS = 1000, HELLO_SECONDS = 1, COMMAND_MAX = 4096 };
+enum {
+    BUSY_MS = 1,
+    IDLE_MS = 4,
+    FLUSH_MS = 1000,
+    LEVEL_SMALL = 6, /* zstd's */
+    LEVEL_FAST = 1,
+    HELLO_SECONDS = 1,
+    COMMAND_MAX = 4096
+};
 
 typedef struct recorder_session {
     pid_t process;
@@ -469,6 +477,9 @@ static bool attend(cli_recorder *recorder, recorder_session *session)
     if (session->is_failed) {
         return false;
     }
+    /* A smaller file is worth the time as long as the program does not wait for us. */
+    const bool is_behind = cli_drain_backlog(session->drain) > RING_CHUNKS / 4;
+    trace_writer_set_level(session->writer, is_behind ? LEVEL_FAST : LEVEL_SMALL);
     const bool is_busy = cli_drain_take(session->drain, false);
     flush_now_and_then(session);
     if (session->is_failed) {

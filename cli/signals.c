@@ -44,6 +44,8 @@ int cli_signals_catch(void)
     /* Standard output may be a pipe whose reader has left: a write then fails instead of killing
      * us. */
     sigaddset(&set, SIGPIPE);
+    /* A file may be as large as it is allowed to be: the same. */
+    sigaddset(&set, SIGXFSZ);
     sigprocmask(SIG_BLOCK, &set, &found_mask);
     /* Who ignores SIGCHLD cannot wait for children. */
     const struct sigaction normal = {.sa_handler = SIG_DFL};

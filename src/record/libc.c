@@ -81,11 +81,15 @@ bool record_has_next(void)
     return base_likely(atomic_load_explicit(&finding, memory_order_acquire) == 2) || find_next();
 }
 
-/* Programs that allocate nothing before main are met here all the same, and their threads begin with
- * everything found. */
+/* A program has a trace even if it asks for nothing, and its threads begin with everything found. */
 static __attribute__((constructor)) void begin(void)
 {
-    record_has_next();
+    record_thread *self = &record_self;
+    if (record_has_next() && !self->is_busy) {
+        self->is_busy = true;
+        record_prepare(self, RING_EVENT_BYTES_MAX);
+        self->is_busy = false;
+    }
 }
 
 static void *refuse(void)

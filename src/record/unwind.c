@@ -153,8 +153,8 @@ static int no_list(unw_addr_space_t space, unw_word_t *list, void *context)
     return -UNW_ENOINFO;
 }
 
-/* A word of the frame is its own address, so that a value says where it was saved. All else is the
- * program's unwind tables. */
+/* A word of the frame is its own address + 1, so that a value says that it was saved, and where. All else
+ * is the program's unwind tables. */
 static int access_memory(unw_addr_space_t space, unw_word_t address, unw_word_t *value,
                          int is_write, void *context)
 {
@@ -165,7 +165,7 @@ static int access_memory(unw_addr_space_t space, unw_word_t address, unw_word_t 
     }
     if (is_near(address, FAKE_STACK) || is_near(address, FAKE_FRAME)) {
         lesson->reads++;
-        *value = address;
+        *value = address + 1;
         return 0;
     }
     memcpy(value, (const void *)(uintptr_t)address, sizeof *value);
@@ -245,7 +245,7 @@ static uint64_t learn(uint64_t address)
     unw_word_t frame = 0;
     if (step < 0 || unwinder.get(&cursor, UNW_X86_64_RSP, &end) != 0 ||
         unwinder.get(&cursor, UNW_X86_64_RIP, &back) != 0 ||
-        unwinder.get(&cursor, UNW_X86_64_RBP, &frame) != 0 || back != end - 8) {
+        unwinder.get(&cursor, UNW_X86_64_RBP, &frame) != 0 || back != end - 8 + 1) {
         return RULE_NONE;
     }
     const bool by_stack = is_near(end, FAKE_STACK);
@@ -258,7 +258,7 @@ static uint64_t learn(uint64_t address)
     }
     uint64_t saved = 0;
     if (frame != FAKE_FRAME) {
-        saved = end - frame;
+        saved = end - (frame - 1);
         if (saved % 8 != 0 || saved == 0 || saved / 8 > SAVED_MAX) {
             return RULE_NONE;
         }

@@ -691,6 +691,12 @@ static void free_writer(trace_writer *writer)
     free(writer);
 }
 
+void trace_writer_set_level(trace_writer *writer, int level)
+{
+    /* A level that there is not becomes the nearest. */
+    ZSTD_CCtx_setParameter(writer->zstd, ZSTD_c_compressionLevel, level);
+}
+
 static bool set_up(trace_writer *writer, const trace_writer_options *options)
 {
     writer->sink = options->sink;
@@ -705,9 +711,8 @@ static bool set_up(trace_writer *writer, const trace_writer_options *options)
     if (writer->model == NULL || writer->places == NULL || writer->zstd == NULL) {
         return false;
     }
-    const int level = options->level != 0 ? options->level : 3;
-    return !ZSTD_isError(ZSTD_CCtx_setParameter(writer->zstd, ZSTD_c_compressionLevel, level)) &&
-           !ZSTD_isError(ZSTD_CCtx_setParameter(writer->zstd, ZSTD_c_checksumFlag, 1)) &&
+    trace_writer_set_level(writer, options->level != 0 ? options->level : 6);
+    return !ZSTD_isError(ZSTD_CCtx_setParameter(writer->zstd, ZSTD_c_checksumFlag, 1)) &&
            send_header(writer, options);
 }
 

@@ -19,7 +19,7 @@ typedef struct trace_writer_options {
     void *context;
     uint32_t unit_ns;    /* what times are rounded down to; 0: 16384 */
     uint32_t events_max; /* of a part; 0: the most that the format allows */
-    int level;           /* zstd's; 0: 3 */
+    int level;           /* zstd's; 0: 6 */
     uint64_t started_ns; /* since 1970 */
     uint64_t process;
 } trace_writer_options;
@@ -41,6 +41,9 @@ bool trace_writer_module(trace_writer *writer, const trace_module *module);
 bool trace_writer_stack(trace_writer *writer, const trace_stack *stack);
 bool trace_writer_pool(trace_writer *writer, const trace_pool *pool);
 bool trace_writer_info(trace_writer *writer, const char *name, const char *value);
+
+/* zstd's level from the next part on. */
+void trace_writer_set_level(trace_writer *writer, int level);
 
 /* Ends the part, so that what was given is in the file. */
 bool trace_writer_flush(trace_writer *writer);

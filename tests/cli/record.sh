@@ -1,0 +1,441 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# record.sh TARN FIXTURES TEST - runs one test of `tarn record` and `tarn trace`. The functions named test_* are the
+# tests; each is a sentence about behaviour.
+#
+# shellcheck disable=SC2016 # what is in single quotes is for another shell
+
+# shellcheck source=tests/cli/steps.sh
+. "$(dirname "$0")/steps.sh"
+asker=$fixtures/asker
+
+needs_recorder() {
+    [ -f "$(dirname "$tarn")/../lib/libtarn-record.so" ] || skip 'there is no recorder beside this tarn'
+}
+
+# record OPTION... -- PROGRAM... - records, in x.trace when nothing else is said; leaves the lines of x.trace in `lines`.
+record() {
+    needs_recorder
+    run record -o x.trace "$@"
+    [ -f x.trace ] || fail 'no trace was written'
+    lines_of x.trace
+}
+
+lines_of() {
+    "$tarn" trace --print "$1" >lines 2>trace_err || fail "cannot read $1: $(cat trace_err)"
+    [ ! -s trace_err ] || fail "$1 is not whole: $(cat trace_err)"
+}
+
+# count PATTERN - how many lines match.
+count() { grep -cE -e "$1" lines; }
+expect_count() {
+    counted=$(count "$2")
+    [ "$counted" -eq "$1" ] || fail "$counted lines instead of $1 match: $2"
+}
+
+# Every block is given before it is taken back, and no address is given twice at a time, whatever thread does it.
+expect_order() {
+    awk '
+        /^[0-9]/ {
+            if ($1 < time) { print "time goes back: " $0; exit 1 }
+            time = $1
+        }
+        $3 == "realloc" {
+            if ($5 != "0") { delete live[$4]; if ($5 in live) { print "given twice: " $0; exit 1 } live[$5] = 1 }
+            next
+        }
+        $3 == "move" { if (!($4 in live)) { print "moved but not there: " $0; exit 1 } delete live[$4]; next }
+        $3 ~ /^(malloc|calloc|aligned|new|new\[\])$/ && $4 != "0" {
+            if ($4 in live) { print "given twice: " $0; exit 1 }
+            live[$4] = 1
+        }
+        $3 ~ /^(free|free_sized|delete|delete\[\])$/ {
+            if (!($4 in live)) { print "not there: " $0; exit 1 }
+            delete live[$4]
+        }' lines >order || fail "$(cat order)"
+}
+
+# ---------------------------------------------------------------------------------------------------------------
+# The command line.
+
+test_help_of_record_and_trace_names_every_option() {
+    for command in record trace; do
+        for words in "$command --help" "$command -h" "help $command"; do
+            # shellcheck disable=SC2086 # words are meant
+            run $words
+            expect_status 0
+            expect_no_err
+            options='--help'
+            [ $command = trace ] || options='--output --stacks --quiet --help'
+            [ $command = record ] || options='--print --help'
+            for option in $options; do
+                grep -q -e "$option" out || fail "no $option in: tarn $words"
+            done
+            [ "$(wc -L <out)" -le 82 ] || fail "the help is too wide"
+        done
+    done
+}
+
+test_a_bad_command_line_of_record_is_refused_with_125() {
+    run record
+    expect_status 125
+    expect_err_line 'tarn record: error: no program given'
+    run record --stakcs=none -- true
+    expect_status 125
+    expect_err_line "tarn record: error: unknown option '--stakcs'; did you mean '--stacks'?"
+    run record --stacks=ful -- true
+    expect_status 125
+    expect_err_line "tarn record: error: unknown value of --stacks 'ful'; did you mean 'full'?"
+    run record --stacks=full:3 -- true
+    expect_status 125
+    run record -o '' -- true
+    expect_status 125
+    expect_err_line 'tarn record: error: --output takes the name of a file'
+    run record -- no-such-program
+    expect_status 127
+}
+
+test_a_bad_command_line_of_trace_is_refused_with_2() {
+    run trace
+    expect_status 2
+    expect_err_line 'tarn trace: error: no file given'
+    run trace a b
+    expect_status 2
+    expect_err_line 'tarn trace: error: one file at a time'
+    run trace --prnt a
+    expect_status 2
+    expect_err_line "tarn trace: error: unknown option '--prnt'; did you mean '--print'?"
+    run trace missing
+    expect_status 1
+    expect_err_line "tarn trace: error: cannot read 'missing': No such file or directory"
+}
+
+test_files_that_are_no_traces_are_refused_with_the_offset() {
+    echo 'time,size' >text
+    run trace text
+    expect_status 1
+    expect_err_line "tarn trace: error: 'text', offset 0: this is no trace of Tarn"
+    : >empty
+    run trace empty
+    expect_status 1
+    expect_err_line "tarn trace: error: 'empty', offset 0: the file is empty"
+    run trace /dev/null
+    expect_status 1
+}
+
+# ---------------------------------------------------------------------------------------------------------------
+# What is recorded.
+
+test_every_way_to_ask_for_memory_is_recorded_once() {
+    record -- "$asker" every-way
+    expect_status 0
+    expect_out bad_alloc
+    for event in 'malloc 0x[0-9a-f]+ size 100001' 'calloc 0x[0-9a-f]+ size 200004' \
+        'malloc 0x[0-9a-f]+ size 100003' 'realloc 0x[0-9a-f]+ 0x[0-9a-f]+ size 300003' \
+        'realloc 0 0x[0-9a-f]+ size 100004' 'realloc 0 0x[0-9a-f]+ size 500025' \
+        'aligned 0x[0-9a-f]+ size 100032 alignment 64' 'aligned 0x[0-9a-f]+ size 100007 alignment 4096' \
+        'aligned 0x[0-9a-f]+ size 100008 alignment 128' 'aligned 0x[0-9a-f]+ size 100009 alignment [0-9]+' \
+        'new 0x[0-9a-f]+ size 100010' 'new\[\] 0x[0-9a-f]+ size 100011' 'new 0x[0-9a-f]+ size 100012' \
+        'new\[\] 0x[0-9a-f]+ size 100013' 'new 0x[0-9a-f]+ size 100014' \
+        'new 0x[0-9a-f]+ size 100015 alignment 256' 'new\[\] 0x[0-9a-f]+ size 100016 alignment 512' \
+        'malloc 0x[0-9a-f]+ size 100017'; do
+        expect_count 1 " $event( |\$)"
+    done
+    # A `new` that fails is what the C++ library asked of malloc.
+    expect_count 2 ' malloc 0 size 4611686018427387903( |$)'
+    # And each of them was taken back by its own operation.
+    for size in 100001 200004 300003 100004 500025 100032 100007 100008 100009 100017; do
+        block=$(sed -n "s/.* \(0x[0-9a-f]*\) size $size\( .*\)*\$/\1/p" lines)
+        expect_count_after "$size" " free $block( |\$)"
+    done
+    for size in 100010 100012 100014 100015; do
+        block=$(sed -n "s/.* \(0x[0-9a-f]*\) size $size\( .*\)*\$/\1/p" lines)
+        expect_count_after "$size" " delete $block( |\$)"
+    done
+    for size in 100011 100013 100016; do
+        block=$(sed -n "s/.* \(0x[0-9a-f]*\) size $size\( .*\)*\$/\1/p" lines)
+        expect_count_after "$size" " delete\\[\\] $block( |\$)"
+    done
+    expect_order
+}
+
+# expect_count_after SIZE PATTERN - the next event but definitions after the one of that size matches.
+expect_count_after() {
+    grep -E '^[0-9]' lines | grep -A1 -E " size $1( |\$)" | tail -n 1 | grep -qE -e "$2" ||
+        fail "what follows the block of $1 bytes does not match: $2"
+}
+
+test_record_passes_the_exit_status_on() {
+    record --quiet -- "$fixtures/victim" exit 7
+    expect_status 7
+    expect_no_err
+}
+
+test_the_summary_tells_events_peak_and_size() {
+    record -- "$asker" churn 10000
+    expect_status 0
+    expect_err_pattern '^tarn record: x\.trace: [0-9]+ events, [0-9.]+ KiB live at most, [0-9.]+ KiB, none lost, of '
+    run trace x.trace
+    expect_status 0
+    events=$(sed -n 's/^tarn record: x.trace: \([0-9]*\) events.*/\1/p' err)
+    lines_of x.trace
+    expect_count "$(sed -n 's/^events: //p' out)" '^[0-9]'
+    [ "$(sed -n 's/^lost: //p' out)" = 0 ] || fail 'some are lost'
+    [ "${events:-}" = '' ] || fail 'the summary of trace is on standard error'
+}
+
+test_counts_are_the_programs_own() {
+    record --stacks=none -- "$asker" churn 300000
+    expect_status 0
+    mallocs=$(count ' malloc ')
+    # The program itself, libc and the loader ask for a few more.
+    [ "$mallocs" -ge 300000 ] && [ "$mallocs" -lt 300200 ] || fail "$mallocs events instead of 300000 and a few"
+    expect_order
+}
+
+test_threads_that_free_each_others_blocks_are_in_order() {
+    record -- "$asker" threads 4 20000
+    expect_status 0
+    expect_count "$(sed -n 's/new\[\] \([0-9]*\).*/\1/p' out)" ' new\[\] 0x[0-9a-f]+ size 10000[1-7]( |$)'
+    expect_count "$(sed -n 's/.* delete\[\] //p' out)" ' delete\[\] '
+    expect_count 5 '^thread '
+    expect_order
+}
+
+test_more_threads_than_chunks_are_recorded() {
+    record --stacks=none -- "$asker" crowd 600
+    expect_status 0
+    expect_count 1800 ' new\[\] 0x[0-9a-f]+ size 100001$'
+    expect_order
+}
+
+test_fork_and_exec_have_files_of_their_own() {
+    needs_recorder
+    run record -o 'x.%p.trace' -- "$asker" fork
+    expect_status 0
+    child=$(sed -n 's/^child //p' out)
+    [ "$(find . -name 'x.*.trace' | wc -l)" -eq 3 ] || fail "not three files: $(ls)"
+    parent=$(find . -name 'x.*.trace' ! -name "x.$child.*")
+    lines_of "$parent"
+    for size in 100001 100002 100004; do
+        expect_count 1 " size $size( |\$)"
+    done
+    expect_count 0 ' size 100003( |$)'
+    lines_of "x.$child.trace"
+    expect_count 1 ' size 100003( |$)'
+    expect_count 0 ' size 100001( |$)'
+    lines_of "x.$child.2.trace"
+    expect_count 1 ' size 100017( |$)'
+    expect_count 1 '^info "command" ".*asker every-way"'
+}
+
+test_a_name_without_a_number_is_the_first_process() {
+    needs_recorder
+    run record -o x.trace -- "$asker" fork
+    expect_status 0
+    child=$(sed -n 's/^child //p' out)
+    lines_of x.trace
+    expect_count 1 ' size 100004( |$)'
+    lines_of "x.$child.trace"
+    expect_count 1 ' size 100003( |$)'
+    lines_of "x.$child.2.trace"
+    expect_count 1 ' size 100017( |$)'
+}
+
+test_a_program_that_crashes_is_recorded_to_its_last_event() {
+    for end in crash:139 kill:137 exit:3; do
+        record --stacks=none -- "$asker" die "${end%:*}"
+        expect_status "${end#*:}"
+        mallocs=$(count ' malloc ')
+        [ "$mallocs" -ge 50000 ] || fail "only $mallocs of 50000 events"
+    done
+}
+
+test_an_allocator_that_is_preloaded_too_is_recorded() {
+    library=$(dirname "$tarn")/../lib/libtarn-malloc.so
+    [ -f "$library" ] || skip 'there is no libtarn-malloc.so'
+    needs_recorder
+    status=0
+    LD_PRELOAD=$library "$tarn" record -o x.trace -- "$asker" every-way >out 2>err || status=$?
+    expect_status 0
+    lines_of x.trace
+    expect_count 1 '^module .*libtarn-malloc'
+    expect_count 1 ' new 0x[0-9a-f]+ size 100010( |$)'
+    expect_count 1 ' new 0x[0-9a-f]+ size 100015 alignment 256( |$)'
+    expect_count 1 ' malloc 0x[0-9a-f]+ size 100017( |$)'
+    expect_order
+}
+
+test_a_disk_that_is_full_ends_the_recording_and_not_the_program() {
+    needs_recorder
+    [ -w /dev/full ] || skip 'there is no /dev/full'
+    run record -o /dev/full -- "$asker" churn 400000
+    expect_out 'malloc 400000'
+    expect_err "cannot"
+    expect_err 'No space left on device'
+    [ "$(grep -c 'No space left' err)" -eq 1 ] || fail 'it is said more than once'
+    command -v prlimit >/dev/null || skip 'there is no prlimit'
+    "$tarn" record -o x.trace -- "$asker" wait-churn 3000000 >out 2>err &
+    recorder=$!
+    until grep -q waiting out; do
+        sleep 0.02
+    done
+    # From here on tarn, and not the program, has no more than 150,000 bytes in a file.
+    prlimit --pid "$recorder" --fsize=150000
+    touch go
+    status=0
+    wait "$recorder" || status=$?
+    expect_status 125
+    grep -q 'malloc 3000000' out || fail 'the program did not go on'
+    expect_err "cannot write 'x.trace': File too large; its recording ends here, the program goes on"
+    "$tarn" trace x.trace >out 2>err || fail 'what there is cannot be read'
+    expect_err 'was cut short at offset'
+    [ "$(sed -n 's/^events: //p' out)" -gt 0 ] || fail 'nothing is left'
+}
+
+test_a_folder_that_is_not_there_lets_the_program_run() {
+    needs_recorder
+    run record -o no/such/folder/x.trace -- "$asker" churn 1000
+    expect_out 'malloc 1000'
+    expect_err "in 'no/such/folder/x.trace': No such file or directory"
+}
+
+# ---------------------------------------------------------------------------------------------------------------
+# Stacks.
+
+test_stacks_are_those_of_the_callers() {
+    record -- "$asker" deep 10
+    expect_status 0
+    stack=$(sed -n 's/.* size 100001 stack //p' lines)
+    frames=$(sed -n "s/^stack $stack //p" lines)
+    # Eleven times deep(), from main(), from libc, from _start: nothing of the recorder.
+    number=$(echo "$frames" | wc -w)
+    [ "$number" -ge 14 ] && [ "$number" -le 16 ] || fail "$number frames: $frames"
+    # Ten of them return to the same place in deep().
+    same=$(echo "$frames" | tr ' ' '\n' | sort | uniq -c | sort -rn | awk 'NR == 1 { print $1 }')
+    [ "$same" -ge 9 ] || fail "no recursion in: $frames"
+    stack=$(sed -n 's/.* size 100002 stack //p' lines)
+    frames=$(sed -n "s/^stack $stack //p" lines)
+    number=$(echo "$frames" | wc -w)
+    [ "$number" -ge 9 ] && [ "$number" -le 11 ] || fail "$number frames with variable arrays: $frames"
+}
+
+test_deep_stacks_are_cut_outside() {
+    record -- "$asker" deep 5000
+    expect_status 0
+    stack=$(sed -n 's/.* size 100001 stack //p' lines)
+    frames=$(sed -n "s/^stack $stack //p" lines)
+    [ "$(echo "$frames" | wc -w)" -eq 256 ] || fail "not 256 frames: $(echo "$frames" | wc -w)"
+}
+
+test_stacks_may_be_left_out_or_sampled() {
+    record --stacks=none -- "$asker" churn 20000
+    expect_count 0 ' stack '
+    expect_count 1 '^info "stacks" "none"'
+    record --stacks=sampled:10K -- "$asker" churn 20000
+    expect_count 1 '^info "sample_bytes" "10240"'
+    sampled=$(count ' malloc .* stack ')
+    # 250 bytes each, so one in about forty.
+    [ "$sampled" -ge 300 ] && [ "$sampled" -le 750 ] || fail "$sampled of 20000 have a stack"
+}
+
+test_modules_have_their_build_ids() {
+    record --stacks=none -- "$asker" churn 10
+    expect_count 1 '^module 0x[0-9a-f]+ size 0x[0-9a-f]+ bias 0x[0-9a-f]+ build-id [0-9a-f]{40} ".*/asker"$'
+    expect_count 1 '^module .* build-id [0-9a-f]{40} ".*/libc\.so\.6"$'
+}
+
+# ---------------------------------------------------------------------------------------------------------------
+# Files.
+
+test_a_trace_that_was_cut_is_read_to_its_last_part() {
+    record --stacks=none -- "$asker" churn 100000
+    size=$(wc -c <x.trace)
+    head -c $((size - 100)) x.trace >cut.trace
+    run trace cut.trace
+    expect_status 0
+    expect_err_pattern "^tarn trace: warning: 'cut.trace' was cut short at offset [0-9]+; what comes before it is whole"
+}
+
+test_a_trace_that_was_altered_is_refused_with_the_offset() {
+    record --stacks=none -- "$asker" churn 100000
+    python3 - <<'PYTHON' || skip 'there is no python3'
+data = bytearray(open('x.trace', 'rb').read())
+data[len(data) // 2] ^= 0x10
+open('altered.trace', 'wb').write(data)
+data[16] = 7
+open('newer.trace', 'wb').write(data)
+PYTHON
+    run trace altered.trace
+    expect_status 1
+    expect_err_pattern "^tarn trace: error: 'altered.trace', offset [0-9]+: "
+    run trace newer.trace
+    expect_status 1
+    expect_err_line "tarn trace: error: 'newer.trace', offset 16: the trace has format 7.0; this reads up to 1.x"
+}
+
+test_the_file_is_a_sequence_of_zstd_frames() {
+    command -v zstd >/dev/null || skip 'there is no zstd'
+    record --stacks=none -- "$asker" churn 1000
+    zstd -q -t x.trace 2>/dev/null || zstd -q -dc <x.trace >/dev/null || fail 'zstd cannot unpack it'
+}
+
+# ---------------------------------------------------------------------------------------------------------------
+# Real programs.
+
+test_python3_is_recorded() {
+    [ -x /usr/bin/python3 ] || skip 'there is no /usr/bin/python3'
+    needs_recorder
+    status=0
+    PYTHONMALLOC=malloc "$tarn" record -o x.trace -- /usr/bin/python3 -c '
+import json
+text = json.dumps([{str(k): [k / 7] * 10 for k in range(100)} for i in range(100)])
+print(len(json.dumps(json.loads(text))) == len(text))' >out 2>err || status=$?
+    expect_status 0
+    expect_out True
+    lines_of x.trace
+    [ "$(count ' malloc ')" -gt 100000 ] || fail 'that cannot be all'
+    expect_order
+}
+
+test_gcc_compiling_is_recorded_process_by_process() {
+    command -v gcc >/dev/null || skip 'there is no gcc'
+    needs_recorder
+    echo 'int main(void) { return 0; }' >a.c
+    run record -o 'x.%p.trace' -- gcc -O2 a.c -o a
+    expect_status 0
+    [ -x a ] || fail 'it did not compile'
+    found=0
+    for file in x.*.trace; do
+        lines_of "$file"
+        expect_order
+        grep -qE '^info "command" "(.*/)?(cc1|as|collect2|ld|gcc)[ "]' lines && found=$((found + 1))
+    done
+    [ "$found" -ge 4 ] || fail "only $found of its programs are there"
+}
+
+test_redis_under_load_is_recorded() {
+    PATH=$PATH:/usr/sbin:/sbin
+    command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null || skip 'there is no redis'
+    needs_recorder
+    "$tarn" record -o x.trace -- redis-server --port 0 --unixsocket "$PWD/socket" --save '' --dir "$PWD" \
+        --daemonize no >server 2>err &
+    recorder=$!
+    tries=0
+    until redis-cli -s "$PWD/socket" ping >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        [ $tries -lt 200 ] || { kill "$recorder"; fail 'redis-server does not answer'; }
+        sleep 0.05
+    done
+    redis-benchmark -s "$PWD/socket" -q -n 20000 -r 5000 -t set,lpush,sadd >out 2>&1
+    redis-cli -s "$PWD/socket" shutdown nosave >/dev/null 2>&1
+    status=0
+    wait "$recorder" || status=$?
+    expect_status 0
+    lines_of x.trace
+    [ "$(count ' (malloc|calloc|realloc) ')" -gt 60000 ] || fail 'that cannot be all'
+    expect_order
+}
+
+"test_$test_name"
