@@ -28,7 +28,7 @@ run: ## set up, build and run a real program on Tarn beside other mallocs; PROGR
 	@tools/setup run
 	@tools/setup --program $(PROGRAM)
 	@$(MAKE) --no-print-directory build/release/build.ninja
-	@cmake --build --preset release -j $(JOBS) --target tarn_cli tarn_malloc
+	@cmake --build --preset release -j $(JOBS) --target tarn_cli tarn_malloc tarn_record
 	@build/release/bin/tarn run $(RUN_OPTIONS) -- $(PROGRAM)
 
 .PHONY: check

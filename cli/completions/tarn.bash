@@ -40,24 +40,35 @@ _tarn_plan() {
     esac
 }
 
+_tarn_trace() {
+    case $cur in
+    -*) mapfile -t COMPREPLY < <(compgen -W '--print --help' -- "$cur") ;;
+    *) _filedir ;;
+    esac
+}
+
 _tarn() {
     local cur prev words cword
     _init_completion -n = || return
 
     if [[ $cword -eq 1 ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run plan help --help --version' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run record trace plan help --help --version' -- "$cur")
         return
     fi
     case ${words[1]} in
     help)
-        mapfile -t COMPREPLY < <(compgen -W 'run plan' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run record trace plan' -- "$cur")
         return
         ;;
     plan)
         _tarn_plan
         return
         ;;
-    run) ;;
+    trace)
+        _tarn_trace
+        return
+        ;;
+    run | record) ;;
     *) return ;;
     esac
 
@@ -69,7 +80,7 @@ _tarn() {
             _command_offset $((i + 1))
             return
             ;;
-        --runs | --warmup) ((i++)) ;;
+        --runs | --warmup | --output | -o | --stacks) ((i++)) ;;
         -*) ;;
         *)
             _command_offset "$i"
@@ -79,8 +90,22 @@ _tarn() {
     done
     case $prev in
     --runs | --warmup) return ;;
+    --output | -o)
+        _filedir
+        return
+        ;;
+    --stacks)
+        mapfile -t COMPREPLY < <(compgen -W 'none sampled full' -- "$cur")
+        return
+        ;;
     esac
+    local options='--compare --compare= --runs --warmup --stats --json --json= --quiet --help --'
+    [[ ${words[1]} == record ]] && options='--output --stacks --stacks= --quiet --help --'
     case $cur in
+    --stacks=*)
+        mapfile -t COMPREPLY < <(compgen -W 'none sampled full' -- "${cur#--stacks=}")
+        [[ $COMP_WORDBREAKS == *=* ]] || COMPREPLY=("${COMPREPLY[@]/#/--stacks=}")
+        ;;
     --compare=*)
         _tarn_compare "${cur#--compare=}"
         # readline takes what follows the "=" for a word of its own.
@@ -91,7 +116,7 @@ _tarn() {
         _filedir
         ;;
     -*)
-        mapfile -t COMPREPLY < <(compgen -W '--compare --compare= --runs --warmup --stats --json --json= --quiet --help --' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
         [[ ${COMPREPLY[*]} == *= ]] && compopt -o nospace
         ;;
     *) _command_offset "$cword" ;;

@@ -281,8 +281,8 @@ test_a_disk_that_is_full_ends_the_recording_and_not_the_program() {
     until grep -q waiting out; do
         sleep 0.02
     done
-    # From here on tarn, and not the program, has no more than 150,000 bytes in a file.
-    prlimit --pid "$recorder" --fsize=150000
+    # From here on tarn, and not the program, has no more than 400,000 bytes in a file.
+    prlimit --pid "$recorder" --fsize=400000
     touch go
     status=0
     wait "$recorder" || status=$?
