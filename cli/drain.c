@@ -39,6 +39,23 @@ typedef struct drain_stream {
     trace_event event;
 } drain_stream;
 
+/* Blocks have names, which are never given twice: each follows the one before as if an allocator had bumped a
+ * pointer, and so costs the trace nothing. A block that finds no place in the table keeps its address,
+ * which no name can be. */
+enum { NAMES_LOG2 = 20, NAMES_PROBES = 16 };
+
+#define NAMES_FIRST (UINT64_C(1) << 56)
+
+typedef struct drain_name {
+    uint64_t address; /* 0: empty */
+    uint64_t name;
+} drain_name;
+
+typedef struct drain_names {
+    uint64_t next;
+    drain_name places[1 << NAMES_LOG2];
+} drain_names;
+
 struct cli_drain {
     ring_header *ring;
     trace_writer *writer;
@@ -52,6 +69,7 @@ struct cli_drain {
     bool is_filled[RING_CHUNKS]; /* its thread has left it */
     trace_event moved;           /* a realloc's beginning that waits for its end; thread 0: none */
     bool has_freed;
+    drain_names *names; /* NULL: blocks keep their addresses */
     uint64_t events;
     uint64_t damaged;
     cli_live *live;
@@ -120,16 +138,21 @@ static uint64_t time_of(const cli_clock *clock, uint64_t ticks)
 /* -------------------------------------------------------------------------------------------------
  * Chunks.
  */
-cli_drain *cli_drain_create(ring_header *ring, trace_writer *writer, const cli_clock *clock)
+cli_drain *cli_drain_create(ring_header *ring, trace_writer *writer, const cli_clock *clock,
+                            bool with_addresses)
 {
     cli_drain *drain = calloc(1, sizeof *drain);
     if (drain == NULL) {
         return NULL;
     }
     drain->live = cli_live_create();
-    if (drain->live == NULL) {
-        free(drain);
+    drain->names = with_addresses ? NULL : calloc(1, sizeof *drain->names);
+    if (drain->live == NULL || (!with_addresses && drain->names == NULL)) {
+        cli_drain_free(drain);
         return NULL;
+    }
+    if (drain->names != NULL) {
+        drain->names->next = NAMES_FIRST;
     }
     drain->ring = ring;
     drain->writer = writer;
@@ -148,6 +171,7 @@ void cli_drain_free(cli_drain *drain)
     if (drain != NULL) {
         cli_live_free(drain->live);
         free(drain->streams);
+        free(drain->names);
         free(drain);
     }
 }
@@ -496,11 +520,89 @@ static void count_live(cli_drain *drain, const trace_event *event)
     }
 }
 
+static drain_name *line_of(drain_names *names, uint64_t address)
+{
+    const uint64_t hash = (address * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - NAMES_LOG2);
+    return &names->places[hash & ~(uint64_t)(NAMES_PROBES - 1)];
+}
+
+/* The name of a block that is given. */
+static uint64_t give_name(drain_names *names, uint64_t address, uint64_t size)
+{
+    drain_name *line = line_of(names, address);
+    drain_name *place = NULL;
+    for (unsigned i = 0; i < NAMES_PROBES; i++) {
+        if (line[i].address == address) {
+            place = &line[i];
+            break;
+        }
+        if (line[i].address == 0 && place == NULL) {
+            place = &line[i];
+        }
+    }
+    if (place == NULL || size >= UINT64_C(1) << 40) {
+        return address;
+    }
+    *place = (drain_name){.address = address, .name = names->next};
+    names->next += size <= 24 ? 32 : (size + 23) & ~UINT64_C(15);
+    return place->name;
+}
+
+/* The name of a block that is taken back; it is forgotten. */
+static uint64_t take_name(drain_names *names, uint64_t address)
+{
+    drain_name *line = line_of(names, address);
+    for (unsigned i = 0; i < NAMES_PROBES && address != 0; i++) {
+        if (line[i].address == address) {
+            line[i].address = 0;
+            return line[i].name;
+        }
+    }
+    return address;
+}
+
+/* A realloc that fails, or gives the same block, leaves the name. */
+static void name_reallocated(drain_names *names, trace_event *event)
+{
+    const uint64_t old_block = event->old_block;
+    event->old_block = take_name(names, old_block);
+    if (event->block != 0 && event->block != old_block) {
+        event->block = give_name(names, event->block, event->size);
+        return;
+    }
+    if (event->old_block != old_block) {
+        drain_name *line = line_of(names, old_block);
+        for (unsigned i = 0; i < NAMES_PROBES; i++) {
+            if (line[i].address == 0) {
+                line[i] = (drain_name){.address = old_block, .name = event->old_block};
+                break;
+            }
+        }
+    }
+    event->block = event->block != 0 ? event->old_block : 0;
+}
+
+static void name_blocks(drain_names *names, trace_event *event)
+{
+    if (event->op == TRACE_REALLOC) {
+        name_reallocated(names, event);
+    } else if (trace_op_is_alloc(event->op)) {
+        if (event->block != 0) {
+            event->block = give_name(names, event->block, event->size);
+        }
+    } else if (trace_op_is_free(event->op)) {
+        event->block = take_name(names, event->block);
+    }
+}
+
 static void write_event(cli_drain *drain, trace_event *event)
 {
+    count_live(drain, event);
+    if (drain->names != NULL) {
+        name_blocks(drain->names, event);
+    }
     if (trace_writer_event(drain->writer, event)) {
         drain->events++;
-        count_live(drain, event);
     }
 }
 

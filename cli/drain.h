@@ -30,8 +30,10 @@ cli_clock cli_clock_start(void);
 
 typedef struct cli_drain cli_drain;
 
-/* Makes the memory ready for a program. NULL when there is no memory. */
-cli_drain *cli_drain_create(ring_header *ring, trace_writer *writer, const cli_clock *clock);
+/* Makes the memory ready for a program. NULL when there is no memory. Blocks have names that are given only
+ * once, or, with_addresses, their addresses. */
+cli_drain *cli_drain_create(ring_header *ring, trace_writer *writer, const cli_clock *clock,
+                            bool with_addresses);
 
 /* Frees it; the ring and the writer are the caller's. */
 void cli_drain_free(cli_drain *drain);

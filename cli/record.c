@@ -28,15 +28,17 @@ typedef struct record_options {
     const char *output;
     uint32_t stacks;
     uint64_t sample_bytes;
+    bool with_addresses;
     bool is_quiet;
     char **program;
 } record_options;
 
-enum { STACKS = CLI_OPTION_LONG };
+enum { STACKS = CLI_OPTION_LONG, ADDRESSES };
 
 static const struct option long_options[] = {
     {"output", required_argument, NULL, 'o'},
     {"stacks", required_argument, NULL, STACKS},
+    {"addresses", no_argument, NULL, ADDRESSES},
     {"quiet", no_argument, NULL, 'q'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -52,9 +54,11 @@ static void print_help(void)
          "  -o, --output FILE  where to write; %p is the number of the process. Without\n"
          "                     it tarn.%p.trace; with a FILE that has no %p, the first\n"
          "                     process writes FILE, others FILE with their numbers\n"
-         "  --stacks WHICH     full: a call stack with every event; sampled[:BYTES]: with\n"
-         "                     an allocation for every 64 KiB, or BYTES, on average;\n"
-         "                     none. Without it full\n"
+         "  --stacks WHICH     full: a call stack with every allocation; all: with every\n"
+         "                     event; sampled[:BYTES]: with an allocation for every\n"
+         "                     64 KiB, or BYTES, on average; none. Without it full\n"
+         "  --addresses        tell blocks by their addresses, to see where the allocator\n"
+         "                     puts them; without it by numbers, which take less room\n"
          "  -q, --quiet        no summary; errors and warnings only\n"
          "  -h, --help         this text\n"
          "\n"
@@ -70,7 +74,7 @@ static void print_help(void)
  */
 static bool take_stacks(record_options *options, const char *text)
 {
-    static const char *const words[] = {"none", "sampled", "full", NULL};
+    static const char *const words[] = {"none", "sampled", "full", "all", NULL};
     const char *colon = strchr(text, ':');
     const size_t size = colon != NULL ? (size_t)(colon - text) : strlen(text);
     for (uint32_t i = 0; words[i] != NULL; i++) {
@@ -101,6 +105,9 @@ static bool take_option(record_options *options, int option, const char *word)
         return true;
     case STACKS:
         return take_stacks(options, optarg);
+    case ADDRESSES:
+        options->with_addresses = true;
+        return true;
     case 'q':
         options->is_quiet = true;
         return true;
@@ -173,7 +180,7 @@ static void wait_for_others(cli_recorder *recorder, int signals, bool is_quiet)
             {.fd = signals, .events = POLLIN},
             {.fd = cli_recorder_descriptor(recorder), .events = POLLIN},
         };
-        const int ready = poll(waits, 2, has_said ? -1 : 500);
+        const int ready = poll(waits, 2, has_said ? -1 : 2000);
         if (waits[1].revents != 0 && ready > 0) {
             return;
         }
@@ -246,6 +253,7 @@ int cli_record(int argc, char **argv)
         .pattern = options.output,
         .stacks = options.stacks,
         .sample_bytes = options.sample_bytes,
+        .with_addresses = options.with_addresses,
     });
     if (recorder == NULL) {
         return CLI_EXIT_TARN;

@@ -38,8 +38,9 @@
 enum {
     BUSY_MS = 1,
     IDLE_MS = 4,
-    FLUSH_MS = 1000,
-    LEVEL_SMALL = 6, /* zstd's */
+    FLUSH_MS = 5000,
+    LEVEL_SMALL = 9, /* zstd's */
+    LEVEL_MIDDLE = 3,
     LEVEL_FAST = 1,
     HELLO_SECONDS = 1,
     COMMAND_MAX = 4096
@@ -245,7 +246,7 @@ static void say_full(cli_recorder *recorder, const recorder_session *session)
 static void describe(trace_writer *writer, const cli_recorder *recorder,
                      const recorder_session *session)
 {
-    static const char *const stacks[] = {"none", "sampled", "full"};
+    static const char *const stacks[] = {"none", "sampled", "full", "all"};
     char text[64];
     trace_writer_info(writer, "command", session->recording.command);
     trace_writer_info(writer, "stacks", stacks[recorder->options.stacks]);
@@ -253,6 +254,7 @@ static void describe(trace_writer *writer, const cli_recorder *recorder,
         snprintf(text, sizeof text, "%llu", (unsigned long long)recorder->options.sample_bytes);
         trace_writer_info(writer, "sample_bytes", text);
     }
+    trace_writer_info(writer, "blocks", recorder->options.with_addresses ? "addresses" : "names");
     snprintf(text, sizeof text, "%d.%d.%d", TARN_VERSION_MAJOR, TARN_VERSION_MINOR,
              TARN_VERSION_PATCH);
     trace_writer_info(writer, "tarn", text);
@@ -283,7 +285,8 @@ static bool open_session(cli_recorder *recorder, recorder_session *session)
         return false;
     }
     describe(session->writer, recorder, session);
-    session->drain = cli_drain_create(session->ring, session->writer, &recorder->clock);
+    session->drain = cli_drain_create(session->ring, session->writer, &recorder->clock,
+                                      recorder->options.with_addresses);
     session->flushed_ms = now_ms();
     return session->drain != NULL;
 }
@@ -478,8 +481,10 @@ static bool attend(cli_recorder *recorder, recorder_session *session)
         return false;
     }
     /* A smaller file is worth the time as long as the program does not wait for us. */
-    const bool is_behind = cli_drain_backlog(session->drain) > RING_CHUNKS / 4;
-    trace_writer_set_level(session->writer, is_behind ? LEVEL_FAST : LEVEL_SMALL);
+    const uint32_t backlog = cli_drain_backlog(session->drain);
+    trace_writer_set_level(session->writer, backlog > RING_CHUNKS / 4    ? LEVEL_FAST
+                                            : backlog > RING_CHUNKS / 16 ? LEVEL_MIDDLE
+                                                                         : LEVEL_SMALL);
     const bool is_busy = cli_drain_take(session->drain, false);
     flush_now_and_then(session);
     if (session->is_failed) {

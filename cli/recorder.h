@@ -17,6 +17,7 @@ typedef struct cli_recorder_options {
     const char *pattern; /* of the files' names: %p is the process, %% is % */
     uint32_t stacks;     /* RING_STACKS_... */
     uint64_t sample_bytes;
+    bool with_addresses; /* blocks are told by their addresses, not by names */
 } cli_recorder_options;
 
 /* What became of one program of one process. */

@@ -95,15 +95,15 @@ _tarn() {
         return
         ;;
     --stacks)
-        mapfile -t COMPREPLY < <(compgen -W 'none sampled full' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'none sampled full all' -- "$cur")
         return
         ;;
     esac
     local options='--compare --compare= --runs --warmup --stats --json --json= --quiet --help --'
-    [[ ${words[1]} == record ]] && options='--output --stacks --stacks= --quiet --help --'
+    [[ ${words[1]} == record ]] && options='--output --stacks --stacks= --addresses --quiet --help --'
     case $cur in
     --stacks=*)
-        mapfile -t COMPREPLY < <(compgen -W 'none sampled full' -- "${cur#--stacks=}")
+        mapfile -t COMPREPLY < <(compgen -W 'none sampled full all' -- "${cur#--stacks=}")
         [[ $COMP_WORDBREAKS == *=* ]] || COMPREPLY=("${COMPREPLY[@]/#/--stacks=}")
         ;;
     --compare=*)

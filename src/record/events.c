@@ -92,7 +92,7 @@ static inline void free_at(record_thread *self, unsigned op, const void *block, 
 {
     if (base_likely(is_ready(self, NEEDED))) {
         const uint32_t stack =
-            record_here->stacks == RING_STACKS_FULL ? record_stack(self, frame) : 0;
+            record_here->stacks == RING_STACKS_ALL ? record_stack(self, frame) : 0;
         if (base_likely(is_ready(self, NEEDED))) {
             put(&self->stream, op, 0, (uintptr_t)block, 0, false, stack,
                 ticks != 0 ? ticks : record_now(self));

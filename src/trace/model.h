@@ -9,7 +9,7 @@
  *   - which blocks were freed, per class of size, newest first: an allocator mostly gives the newest again;
  *   - which block the n-th allocation of this part was: programs free in an order that has to do with
  *     that of the allocations;
- *   - what followed the last two stacks, and how much was asked for from a stack, the last time.
+ *   - what followed the last stack, and how much was asked for from a stack, the last time.
  *
  * The model is the same on both sides and begins empty with each part, so that a part can be read alone. Its
  * memory is bounded by the events of a part.
@@ -23,7 +23,7 @@ enum {
     MODEL_EVENTS_MAX = 1 << 19, /* events of a part */
     MODEL_CLASSES = 1024,
     MODEL_DEPTH = 64, /* how far down the freed blocks of a class are looked at */
-    MODEL_STACKS = 1 << 14,
+    MODEL_STACKS = 1 << 16,
     MODEL_SIZES = 1 << 12
 };
 
@@ -45,7 +45,7 @@ typedef struct trace_model {
     uint32_t last_freed; /* which allocation the last block that was freed of them was */
     uint64_t last_free;  /* the address of the last block that was none of them */
     uint64_t expected;   /* where an allocator that bumps a pointer would go on */
-    uint32_t stacks[2];  /* the last two, newest first */
+    uint32_t last_stack;
     uint32_t last_size_key;
     uint32_t freed[MODEL_CLASSES]; /* the newest, + 1; 0: none */
     uint32_t next_stack[MODEL_STACKS];
@@ -131,16 +131,14 @@ static inline void model_remove(trace_model *model, uint32_t serial)
 
 static inline uint32_t *model_next_stack(trace_model *model)
 {
-    const uint32_t mixed =
-        model->stacks[0] * UINT32_C(0x9E3779B1) ^ model->stacks[1] * UINT32_C(0x85EBCA77);
+    const uint32_t mixed = model->last_stack * UINT32_C(0x9E3779B1);
     return &model->next_stack[(mixed ^ mixed >> 15) % MODEL_STACKS];
 }
 
 static inline void model_saw_stack(trace_model *model, uint32_t stack)
 {
     *model_next_stack(model) = stack;
-    model->stacks[1] = model->stacks[0];
-    model->stacks[0] = stack;
+    model->last_stack = stack;
 }
 
 /* Where the size is kept that is expected from the stack; where there are none, after the last size. */

@@ -54,8 +54,8 @@ enum {
     RING_COMMON_STREAM = 0 /* else it is the number of the thread */
 };
 
-/* Which events have stacks. */
-enum { RING_STACKS_NONE, RING_STACKS_SAMPLED, RING_STACKS_FULL };
+/* Which events have stacks: none, some that give a block, all of those, all. */
+enum { RING_STACKS_NONE, RING_STACKS_SAMPLED, RING_STACKS_FULL, RING_STACKS_ALL };
 
 typedef struct ring_chunk {
     _Atomic(uint32_t) used;   /* bytes, with this header */

@@ -701,7 +701,7 @@ static bool set_up(trace_writer *writer, const trace_writer_options *options)
 {
     writer->sink = options->sink;
     writer->context = options->context;
-    writer->unit_ns = options->unit_ns != 0 ? options->unit_ns : 16384;
+    writer->unit_ns = options->unit_ns != 0 ? options->unit_ns : 65536;
     writer->events_max = options->events_max != 0 && options->events_max < MODEL_EVENTS_MAX
                              ? options->events_max
                              : MODEL_EVENTS_MAX;

@@ -17,7 +17,7 @@ typedef bool trace_sink(void *context, const void *bytes, size_t size);
 typedef struct trace_writer_options {
     trace_sink *sink;
     void *context;
-    uint32_t unit_ns;    /* what times are rounded down to; 0: 16384 */
+    uint32_t unit_ns;    /* what times are rounded down to; 0: 65536 */
     uint32_t events_max; /* of a part; 0: the most that the format allows */
     int level;           /* zstd's; 0: 6 */
     uint64_t started_ns; /* since 1970 */

@@ -67,7 +67,7 @@ test_help_of_record_and_trace_names_every_option() {
             expect_status 0
             expect_no_err
             options='--help'
-            [ $command = trace ] || options='--output --stacks --quiet --help'
+            [ $command = trace ] || options='--output --stacks --addresses --quiet --help'
             [ $command = record ] || options='--print --help'
             for option in $options; do
                 grep -q -e "$option" out || fail "no $option in: tarn $words"
@@ -281,8 +281,8 @@ test_a_disk_that_is_full_ends_the_recording_and_not_the_program() {
     until grep -q waiting out; do
         sleep 0.02
     done
-    # From here on tarn, and not the program, has no more than 400,000 bytes in a file.
-    prlimit --pid "$recorder" --fsize=400000
+    # From here on tarn, and not the program, has no more than 8,000 bytes in a file.
+    prlimit --pid "$recorder" --fsize=8000
     touch go
     status=0
     wait "$recorder" || status=$?
@@ -338,6 +338,28 @@ test_stacks_may_be_left_out_or_sampled() {
     sampled=$(count ' malloc .* stack ')
     # 250 bytes each, so one in about forty.
     [ "$sampled" -ge 300 ] && [ "$sampled" -le 750 ] || fail "$sampled of 20000 have a stack"
+}
+
+test_frees_have_stacks_when_all_is_asked_for() {
+    record --stacks=all -- "$asker" churn 1000
+    expect_count 0 ' (malloc|free) 0x[0-9a-f]+( size [0-9]+)?$'
+    record -- "$asker" churn 1000
+    expect_count 0 ' free 0x[0-9a-f]+ stack '
+    expect_count 0 ' malloc 0x[0-9a-f]+ size [0-9]+$'
+}
+
+test_blocks_are_told_by_addresses_when_asked() {
+    record --addresses --stacks=none -- "$asker" threads 3 20000
+    expect_status 0
+    expect_count 1 '^info "blocks" "addresses"'
+    expect_count 0 ' (malloc|free|new\[\]) 0x[0-9a-f]{15}'
+    expect_order
+    record --stacks=none -- "$asker" churn 20000
+    expect_count 1 '^info "blocks" "names"'
+    # No name is given twice.
+    twice=$(sed -n 's/.* malloc \(0x[0-9a-f]*\) .*/\1/p' lines | sort | uniq -d)
+    [ -z "$twice" ] || fail "given twice: $twice"
+    expect_order
 }
 
 test_modules_have_their_build_ids() {
