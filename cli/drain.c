@@ -582,8 +582,13 @@ static void name_reallocated(drain_names *names, trace_event *event)
     event->block = event->block != 0 ? event->old_block : 0;
 }
 
+/* Those of pools keep their addresses, which may be those of blocks around them: a reset would leave names
+ * that nobody takes back. */
 static void name_blocks(drain_names *names, trace_event *event)
 {
+    if (trace_op_has_pool(event->op)) {
+        return;
+    }
     if (event->op == TRACE_REALLOC) {
         name_reallocated(names, event);
     } else if (trace_op_is_alloc(event->op)) {

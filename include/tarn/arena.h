@@ -159,6 +159,7 @@ struct tarn_arena {
     bool is_created;   /* it lives in its own first chunk */
     bool is_closed;    /* every call is a function's, and every block has a record */
     bool is_watched;   /* by Valgrind or AddressSanitizer */
+    uint32_t record;   /* its number where the program is recorded, else 0 */
     bool is_unpooled;  /* blocks are the system heap's */
     bool is_unwinding; /* cleanups are run and children ended */
     bool is_listed;    /* in the listing while it has no parent */

@@ -151,6 +151,7 @@ typedef struct tarn_pool {
                                 * the lock of the numbers */
     bool has_number;
     bool is_watched; /* by Valgrind or AddressSanitizer */
+    uint32_t record; /* its number where the program is recorded, else 0 */
 
     struct pool_chunk *chunks; /* all of them, newest first */
     struct pool_chunk *roomy;  /* those with free or untouched objects; the first one serves */

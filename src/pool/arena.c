@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/arena.h"
 
+#include "heap/record.h"
 #include "os/os.h"
 #include "pool/watch.h"
 
@@ -68,7 +69,7 @@ static void prepare(tarn_arena *arena, const tarn_arena_options *options)
     set_secret();
     const bool is_watched = heap_watch_is_on();
     const bool is_unpooled = !tarn_pooling();
-    const bool is_closed = options->checks || is_watched || is_unpooled;
+    const bool is_closed = options->checks || is_watched || is_unpooled || tarn_record_open != NULL;
     const tarn_arena_place no_place = {pool_arena_nowhere, pool_arena_nowhere};
     const size_t first = chunk_size_of(options->chunk_size, CHUNK_SIZE);
     const size_t most = chunk_size_of(options->chunk_size_max, CHUNK_SIZE_MAX);
@@ -112,6 +113,8 @@ static void begin(tarn_arena *arena)
     if (arena->is_watched) {
         pool_watch_open(arena);
     }
+    arena->record = heap_record_open(
+        &arena->heap, arena->parent != NULL ? &arena->parent->heap : arena->upstream, "arena");
     pool_arena_attach(arena);
 }
 
@@ -284,6 +287,7 @@ static void begin_unwinding(tarn_arena *arena)
 /* All memory goes back, that of the arena itself last. */
 static void give_back(tarn_arena *arena)
 {
+    heap_record_close(arena->record);
     pool_arena_free_records(arena, 0);
     (void)pool_arena_end_records(arena);
     if (arena->is_watched) {
@@ -397,9 +401,15 @@ static void undo(tarn_arena *arena, uint64_t serial, struct tarn_arena_chunk *ch
             pool_arena_place(arena)->at = at;
             arena->floor = at;
         }
+        if (serial == 0) {
+            heap_record_reset(arena->record);
+        }
     } else {
         begin_unwinding(arena);
         unwind(arena, serial);
+        if (serial == 0) {
+            heap_record_reset(arena->record);
+        }
         pool_arena_free_records(arena, serial);
         /* Whoever is called above may have taken the first chunk, or trimmed it away. */
         pool_arena_rewind(arena, chunk, at, serial == 0);

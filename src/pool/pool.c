@@ -2,6 +2,7 @@
 #include "pool/core.h"
 
 #include "heap/lock.h"
+#include "heap/record.h"
 #include "pool/unpooled.h"
 #include "pool/watch.h"
 #include "tarn/heaps.h"
@@ -274,6 +275,7 @@ static void *direct_alloc(tarn_pool *pool, bool tells)
         }
     }
     leave(pool);
+    heap_record_alloc(pool->record, object, size, pool->alignment);
     if (object == NULL) {
         return NULL;
     }
@@ -294,6 +296,7 @@ static void *direct_alloc(tarn_pool *pool, bool tells)
 static void direct_free(tarn_pool *pool, void *object)
 {
     const size_t size = pool->options.size;
+    heap_record_free(pool->record, object);
     enter(pool);
     const pool_place place = pool_find_live(pool, object);
     if (pool->options.poison) {
@@ -554,6 +557,7 @@ size_t tarn_pool_trim(tarn_pool *pool)
 
 void tarn_pool_reset(tarn_pool *pool)
 {
+    heap_record_reset(pool->record);
     if (pool->mode == POOL_UNPOOLED) {
         unpooled_free_all(pool);
         return;
@@ -823,7 +827,7 @@ static uint32_t mode_for(const tarn_pool *pool)
     }
     const bool sees_calls =
         options->checks || options->history || options->zero || options->poison || TARN_HARDENED;
-    if (pool->is_watched) {
+    if (pool->is_watched || pool->record != 0) {
         return POOL_DIRECT;
     }
     if (options->threads != TARN_SHARED) {
@@ -869,11 +873,13 @@ tarn_status tarn_pool_init(tarn_pool *pool, const tarn_pool_options *options)
     pool->hidden = nothing;
     pool->since = SIZE_MAX;
     pool->is_watched = heap_watch_is_on();
+    pool->record = heap_record_open(&pool->heap, pool->options.upstream, "pool");
     heap_lock_init(&pool->lock);
     heap_lock_init(&pool->depot_lock);
     if ((options->preallocate && options->max_objects == 0) ||
         (options->threads != TARN_ALONE && options->threads != TARN_SHARED) ||
         (is_constructed(pool) && (options->zero || options->poison))) {
+        heap_record_close(pool->record);
         return TARN_BAD_ARGUMENT;
     }
     pool->mode = mode_for(pool);
@@ -892,6 +898,7 @@ tarn_status tarn_pool_init(tarn_pool *pool, const tarn_pool_options *options)
 
 void tarn_pool_deinit(tarn_pool *pool)
 {
+    heap_record_close(pool->record);
     if (pool->is_watched) {
         pool_watch_close(pool);
     }

@@ -11,7 +11,8 @@
  */
 
 static inline void put(record_stream *stream, uint64_t head, uint64_t size, uint64_t block,
-                       uint64_t old_block, bool has_old_block, uint32_t stack, uint64_t ticks)
+                       uint64_t old_block, bool has_old_block, uint32_t stack, uint32_t pool,
+                       uint64_t ticks)
 {
     record_time(stream, ticks);
     head |= ticks << 32;
@@ -27,6 +28,9 @@ static inline void put(record_stream *stream, uint64_t head, uint64_t size, uint
     }
     if (stack != 0) {
         record_word(stream, stack);
+    }
+    if (pool != 0) {
+        record_word(stream, pool);
     }
     record_publish(stream);
 }
@@ -60,11 +64,12 @@ static inline uint32_t stack_of(record_thread *self, size_t size, void *const *f
 static __attribute__((noinline, cold)) void put_common(record_thread *self, uint64_t head,
                                                        uint64_t size, uint64_t block,
                                                        uint64_t old_block, bool has_old_block,
-                                                       uint32_t stack)
+                                                       uint32_t stack, uint32_t pool)
 {
     record_stream *stream = record_open_common(self, NEEDED);
     if (stream != NULL) {
-        put(stream, head, size, block, old_block, has_old_block, stack, record_ticks(record_here));
+        put(stream, head, size, block, old_block, has_old_block, stack, pool,
+            record_ticks(record_here));
         record_close_common();
     }
 }
@@ -77,12 +82,12 @@ void record_alloc(record_thread *self, unsigned op, unsigned alignment_log2, con
     if (base_likely(is_ready(self, NEEDED))) {
         const uint32_t stack = stack_of(self, size, frame);
         if (base_likely(is_ready(self, NEEDED))) {
-            put(&self->stream, head, size, (uintptr_t)block, 0, false, stack, record_now(self));
+            put(&self->stream, head, size, (uintptr_t)block, 0, false, stack, 0, record_now(self));
         }
         return;
     }
     if (record_here->session != 0) {
-        put_common(self, head, size, (uintptr_t)block, 0, false, stack_of(self, size, frame));
+        put_common(self, head, size, (uintptr_t)block, 0, false, stack_of(self, size, frame), 0);
     }
 }
 
@@ -94,13 +99,13 @@ static inline void free_at(record_thread *self, unsigned op, const void *block, 
         const uint32_t stack =
             record_here->stacks == RING_STACKS_ALL ? record_stack(self, frame) : 0;
         if (base_likely(is_ready(self, NEEDED))) {
-            put(&self->stream, op, 0, (uintptr_t)block, 0, false, stack,
+            put(&self->stream, op, 0, (uintptr_t)block, 0, false, stack, 0,
                 ticks != 0 ? ticks : record_now(self));
         }
         return;
     }
     if (record_here->session != 0) {
-        put_common(self, op, 0, (uintptr_t)block, 0, false, 0);
+        put_common(self, op, 0, (uintptr_t)block, 0, false, 0, 0);
     }
 }
 
@@ -123,16 +128,37 @@ void record_realloc(record_thread *self, const void *old_block, const void *bloc
         if (base_likely(is_ready(self, 2 * NEEDED))) {
             record_stream *stream = &self->stream;
             if (has_moved && !record_is_alone()) {
-                put(stream, TRACE_MOVE, 0, (uintptr_t)old_block, 0, false, 0, began);
+                put(stream, TRACE_MOVE, 0, (uintptr_t)old_block, 0, false, 0, 0, began);
             }
-            put(stream, TRACE_REALLOC, size, (uintptr_t)block, (uintptr_t)old_block, true, stack,
+            put(stream, TRACE_REALLOC, size, (uintptr_t)block, (uintptr_t)old_block, true, stack, 0,
                 record_now(self));
         }
         return;
     }
     if (record_here->session != 0) {
         put_common(self, TRACE_REALLOC, size, (uintptr_t)block, (uintptr_t)old_block, true,
-                   stack_of(self, size, frame));
+                   stack_of(self, size, frame), 0);
+    }
+}
+
+void record_pool_event(record_thread *self, unsigned op, uint32_t pool, unsigned alignment_log2,
+                       const void *block, size_t size, void *const *frame)
+{
+    const uint64_t head = op | alignment_log2 << 4;
+    const bool is_alloc = op == TRACE_POOL_ALLOC;
+    uint32_t stack = 0;
+    if (is_ready(self, NEEDED)) {
+        if (is_alloc || record_here->stacks == RING_STACKS_ALL) {
+            stack = stack_of(self, size, frame);
+        }
+        if (is_ready(self, NEEDED)) {
+            put(&self->stream, head, size, (uintptr_t)block, 0, false, stack, pool,
+                record_now(self));
+        }
+        return;
+    }
+    if (record_here->session != 0) {
+        put_common(self, head, size, (uintptr_t)block, 0, false, stack, pool);
     }
 }
 

@@ -41,7 +41,6 @@ typedef struct record_process {
     uint64_t sample_bytes;
     _Atomic(uint32_t) threads;    /* numbers given */
     _Atomic(uint32_t) stack_ids;  /* numbers given */
-    _Atomic(uint32_t) pools;      /* numbers given */
     _Atomic(uint32_t) own_chunks; /* that threads have for themselves */
     os_lock common_lock;          /* guards: */
     record_stream common;         /* the events of threads that have no chunk of their own */
@@ -113,6 +112,10 @@ void record_free(record_thread *self, unsigned op, const void *block, void *cons
 void record_realloc(record_thread *self, const void *old_block, const void *block, size_t size,
                     uint64_t began, void *const *frame);
 
+/* An operation of the pool `pool`. */
+void record_pool_event(record_thread *self, unsigned op, uint32_t pool, unsigned alignment_log2,
+                       const void *block, size_t size, void *const *frame);
+
 /* A note with `size` bytes, at most RING_NOTE_BYTES_MAX, into the thread's own stream or the common
  * one. */
 void record_note(record_thread *self, unsigned which, const void *bytes, size_t size);
@@ -125,6 +128,9 @@ bool record_unwind(record_thread *self, void *const *frame);
 /* stacks.c: the number of a stack, which is told when it is new; 0: none. */
 bool record_stacks_start(void);
 uint32_t record_stack(record_thread *self, void *const *frame);
+
+/* pools.c: tells the pools that are open. */
+void record_pools(record_thread *self);
 
 /* modules.c: tells the files that are in memory, if they are not the same as the last time. True if some
  * are gone since then. */

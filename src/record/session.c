@@ -165,6 +165,7 @@ static bool begin(record_process *here, record_thread *self)
     here->session = (uint64_t)getpid();
     atomic_store(&here->phase, PHASE_ON);
     record_modules(self);
+    record_pools(self);
     return true;
 }
 

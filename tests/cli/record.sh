@@ -369,6 +369,45 @@ test_modules_have_their_build_ids() {
 }
 
 # ---------------------------------------------------------------------------------------------------------------
+# Tarn's own pools.
+
+test_pools_of_libtarn_are_recorded_by_name() {
+    for program in pools pools-shared; do
+        [ -x "$fixtures/$program" ] || skip "there is no $program"
+        rm -f x.*
+        needs_recorder
+        run record -o 'x.%p.trace' -- "$fixtures/$program"
+        expect_status 0
+        expect_out 'done'
+        child=
+        for file in x.*.trace; do
+            lines_of "$file"
+            [ "$(count pool_close)" -gt 0 ] || { child=$file; continue; }
+            arena=$(sed -n 's/^pool \([0-9]*\) parent 0 "arena" "requests"$/\1/p' lines)
+            messages=$(sed -n "s/^pool \([0-9]*\) parent $arena \"pool\" \"messages\"\$/\1/p" lines)
+            inner=$(sed -n "s/^pool \([0-9]*\) parent $arena \"arena\" \"child\"\$/\1/p" lines)
+            [ -n "$arena" ] && [ -n "$messages" ] && [ -n "$inner" ] || fail 'the pools are not as they should be'
+            expect_count 2 " pool_alloc 0x[0-9a-f]+ size 4712 .*pool $messages stack [0-9]+\$"
+            expect_count 1 " pool_free 0x[0-9a-f]+ pool $messages( |\$)"
+            expect_count 1 " pool_alloc 0x[0-9a-f]+ size 4713 .*pool $arena( |\$)"
+            expect_count 1 " pool_alloc 0x[0-9a-f]+ size 4714 .*pool $arena( |\$)"
+            expect_count 1 " pool_alloc 0x[0-9a-f]+ size 4715 .*pool $inner( |\$)"
+            expect_count 1 " pool_alloc 0x[0-9a-f]+ size 4716 alignment 64 pool $inner( |\$)"
+            expect_count 1 " pool_free 0x[0-9a-f]+ pool $inner( |\$)"
+            expect_count 1 " pool_reset pool $inner( |\$)"
+            expect_count 1 " pool_reset pool $messages( |\$)"
+            for pool in $arena $messages $inner; do
+                expect_count 1 " pool_close pool $pool( |\$)"
+            done
+        done
+        # The child has its parent's pools.
+        lines_of "$child"
+        expect_count 1 '"pool" "messages"$'
+        expect_count 1 " pool_free 0x[0-9a-f]+ pool $messages( |\$)"
+    done
+}
+
+# ---------------------------------------------------------------------------------------------------------------
 # Files.
 
 test_a_trace_that_was_cut_is_read_to_its_last_part() {
