@@ -139,6 +139,7 @@ typedef struct tarn_region {
     bool has_memory;  /* false: only offsets */
     bool is_alone;    /* one range, and nobody watches */
     bool is_watched;  /* Valgrind or AddressSanitizer wants to know of blocks */
+    uint32_t record;  /* its number where the program is recorded, else 0 */
 } tarn_region;
 
 /* Makes a region of `range`, or of range.size bytes from upstream if range.start is NULL; with the

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tarn/arena.h"
 #include "tarn/pool.h"
+#include "tarn/region.h"
 
 #include <stdio.h>
 #include <sys/wait.h>
@@ -29,6 +30,18 @@ int main(void)
     (void)tarn_arena_alloc_aligned(child, 4716, 64);
     tarn_arena_release(child, mark);
     tarn_arena_reset(child);
+    tarn_region region;
+    void *range = tarn_arena_alloc(arena, 65536);
+    if (tarn_region_init(&region, (tarn_memory){range, 65536},
+                         &(tarn_region_options){.name = "strip", .upstream = &arena->heap}) !=
+        TARN_OK) {
+        return 1;
+    }
+    void *piece = tarn_region_alloc(&region, 4717, 0);
+    (void)tarn_region_resize(&region, piece, 4718);
+    tarn_region_free(&region, piece);
+    tarn_region_reset(&region);
+    tarn_region_deinit(&region);
     fflush(stdout);
     if (fork() == 0) {
         tarn_pool_free(pool, second);

@@ -396,7 +396,12 @@ test_pools_of_libtarn_are_recorded_by_name() {
             expect_count 1 " pool_free 0x[0-9a-f]+ pool $inner( |\$)"
             expect_count 1 " pool_reset pool $inner( |\$)"
             expect_count 1 " pool_reset pool $messages( |\$)"
-            for pool in $arena $messages $inner; do
+            strip=$(sed -n "s/^pool \([0-9]*\) parent $arena \"region\" \"strip\"\$/\1/p" lines)
+            expect_count 1 " pool_alloc 0x[0-9a-f]+ size 4717 .*pool $strip( |\$)"
+            expect_count 1 " pool_alloc 0x[0-9a-f]+ size 4718 .*pool $strip( |\$)"
+            expect_count 2 " pool_free 0x[0-9a-f]+ pool $strip( |\$)"
+            expect_count 1 " pool_reset pool $strip( |\$)"
+            for pool in $arena $messages $inner $strip; do
                 expect_count 1 " pool_close pool $pool( |\$)"
             done
         done
