@@ -35,7 +35,7 @@ static inline void put(record_stream *stream, uint64_t head, uint64_t size, uint
     record_publish(stream);
 }
 
-enum { NEEDED = RING_EVENT_BYTES_MAX + 16 };
+enum { NEEDED = RING_EVENT_BYTES_MAX + 16, NEEDED_TWICE = 2 * NEEDED };
 
 static inline bool is_ready(record_thread *self, size_t bytes)
 {
@@ -123,9 +123,9 @@ void record_realloc(record_thread *self, const void *old_block, const void *bloc
         return;
     }
     const bool has_moved = old_block != NULL && block != NULL && block != old_block;
-    if (base_likely(is_ready(self, 2 * NEEDED))) {
+    if (base_likely(is_ready(self, NEEDED_TWICE))) {
         const uint32_t stack = stack_of(self, size, frame);
-        if (base_likely(is_ready(self, 2 * NEEDED))) {
+        if (base_likely(is_ready(self, NEEDED_TWICE))) {
             record_stream *stream = &self->stream;
             if (has_moved && !record_is_alone()) {
                 put(stream, TRACE_MOVE, 0, (uintptr_t)old_block, 0, false, 0, 0, began);

@@ -351,7 +351,7 @@ static bool get_byte(trace_reader *reader, unsigned column, unsigned *byte)
 
 static bool get_number32(trace_reader *reader, unsigned column, uint32_t *number)
 {
-    uint64_t wide;
+    uint64_t wide = 0;
     if (!get(reader, column, &wide)) {
         return false;
     }
@@ -456,7 +456,7 @@ static bool end_part(trace_reader *reader)
 static bool get_text(trace_reader *reader, trace_text *text)
 {
     reader_cursor *cursor = &reader->columns[0];
-    uint64_t size;
+    uint64_t size = 0;
     if (!get(reader, 0, &size)) {
         return false;
     }
@@ -482,7 +482,7 @@ static bool get_stack(trace_reader *reader, trace_stack *stack)
     uint64_t *outwards = reader->frames_outwards;
     const uint32_t count = shared + more;
     for (uint32_t i = shared; i < count; i++) {
-        uint64_t distance;
+        uint64_t distance = 0;
         if (!get(reader, 0, &distance)) {
             return false;
         }
@@ -541,7 +541,7 @@ static bool get_definition(trace_reader *reader, trace_item *item)
 static bool get_time(trace_reader *reader)
 {
     if (reader->time_run == 0) {
-        uint64_t more;
+        uint64_t more = 0;
         if (!get(reader, COLUMN_TIMES, &more)) {
             return false;
         }
@@ -626,7 +626,7 @@ static bool get_freed(trace_reader *reader, uint32_t class, uint64_t depth, uint
 /* A block that is given and none of the freed ones; 0 if it may be none at all, and is. */
 static bool get_address(trace_reader *reader, bool may_be_none, trace_event *event)
 {
-    uint64_t code;
+    uint64_t code = 0;
     if (!get(reader, COLUMN_ADDRESSES, &code)) {
         return false;
     }
@@ -707,7 +707,7 @@ static bool get_taken(trace_reader *reader, unsigned mode, uint64_t *address, ui
 static bool get_reallocated(trace_reader *reader, trace_event *event, uint32_t freed)
 {
     trace_model *model = reader->model;
-    uint64_t code;
+    uint64_t code = 0;
     if (!get(reader, COLUMN_REALLOCS, &code)) {
         return false;
     }

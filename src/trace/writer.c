@@ -636,7 +636,7 @@ static bool flush_events(trace_writer *writer)
         return true;
     }
     end_thread_run(writer);
-    size_t size = FORMAT_COLUMNS * TRACE_VARINT_MAX;
+    size_t size = (size_t)FORMAT_COLUMNS * TRACE_VARINT_MAX;
     for (unsigned i = 0; i < FORMAT_COLUMNS; i++) {
         size += writer->columns[i].size;
     }
