@@ -51,6 +51,12 @@ typedef struct drain_name {
     uint64_t name;
 } drain_name;
 
+typedef struct drain_move {
+    uint64_t address;
+    uint64_t name;
+    uint32_t thread;
+} drain_move;
+
 typedef struct drain_names {
     uint64_t next;
     drain_name places[1 << NAMES_LOG2];
@@ -70,6 +76,9 @@ struct cli_drain {
     trace_event moved;           /* a realloc's beginning that waits for its end; thread 0: none */
     bool has_freed;
     drain_names *names; /* NULL: blocks keep their addresses */
+    drain_move *moves;  /* reallocs that have given up their blocks and are not back */
+    size_t move_count;
+    size_t move_room;
     uint64_t events;
     uint64_t damaged;
     cli_live *live;
@@ -172,6 +181,7 @@ void cli_drain_free(cli_drain *drain)
         cli_live_free(drain->live);
         free(drain->streams);
         free(drain->names);
+        free(drain->moves);
         free(drain);
     }
 }
@@ -492,34 +502,6 @@ static bool find_event(cli_drain *drain, drain_stream *stream)
 /* -------------------------------------------------------------------------------------------------
  * Order.
  */
-static void count_live(cli_drain *drain, const trace_event *event)
-{
-    switch (event->op) {
-    case TRACE_REALLOC:
-        if (event->block != 0) {
-            cli_live_remove(drain->live, event->old_block);
-            cli_live_add(drain->live, event->block, event->size);
-        }
-        break;
-    case TRACE_MALLOC:
-    case TRACE_CALLOC:
-    case TRACE_ALIGNED:
-    case TRACE_NEW:
-    case TRACE_NEW_ARRAY:
-        cli_live_add(drain->live, event->block, event->size);
-        break;
-    case TRACE_FREE:
-    case TRACE_FREE_SIZED:
-    case TRACE_DELETE:
-    case TRACE_DELETE_ARRAY:
-    case TRACE_MOVE:
-        cli_live_remove(drain->live, event->block);
-        break;
-    default:
-        break; /* a pool's blocks are inside of others */
-    }
-}
-
 static drain_name *line_of(drain_names *names, uint64_t address)
 {
     const uint64_t hash = (address * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - NAMES_LOG2);
@@ -561,11 +543,43 @@ static uint64_t take_name(drain_names *names, uint64_t address)
     return address;
 }
 
-/* A realloc that fails, or gives the same block, leaves the name. */
-static void name_reallocated(drain_names *names, trace_event *event)
+/* The address is free for others from now on, the name still the realloc's. */
+static void name_moved(cli_drain *drain, trace_event *event)
 {
+    const uint64_t address = event->block;
+    event->block = take_name(drain->names, address);
+    if (drain->move_count == drain->move_room) {
+        const size_t room = drain->move_room != 0 ? 2 * drain->move_room : 16;
+        drain_move *moves = realloc(drain->moves, room * sizeof *moves);
+        if (moves == NULL) {
+            return;
+        }
+        drain->moves = moves;
+        drain->move_room = room;
+    }
+    drain->moves[drain->move_count++] =
+        (drain_move){.address = address, .name = event->block, .thread = event->thread};
+}
+
+/* The name of what a realloc takes back. */
+static uint64_t name_old_block(cli_drain *drain, const trace_event *event)
+{
+    for (size_t i = 0; i < drain->move_count; i++) {
+        const drain_move move = drain->moves[i];
+        if (move.thread == event->thread && move.address == event->old_block) {
+            drain->moves[i] = drain->moves[--drain->move_count];
+            return move.name;
+        }
+    }
+    return take_name(drain->names, event->old_block);
+}
+
+/* A realloc that fails, or gives the same block, leaves the name. */
+static void name_reallocated(cli_drain *drain, trace_event *event)
+{
+    drain_names *names = drain->names;
     const uint64_t old_block = event->old_block;
-    event->old_block = take_name(names, old_block);
+    event->old_block = name_old_block(drain, event);
     if (event->block != 0 && event->block != old_block) {
         event->block = give_name(names, event->block, event->size);
         return;
@@ -584,27 +598,29 @@ static void name_reallocated(drain_names *names, trace_event *event)
 
 /* Those of pools keep their addresses, which may be those of blocks around them: a reset would leave names
  * that nobody takes back. */
-static void name_blocks(drain_names *names, trace_event *event)
+static void name_blocks(cli_drain *drain, trace_event *event)
 {
     if (trace_op_has_pool(event->op)) {
         return;
     }
     if (event->op == TRACE_REALLOC) {
-        name_reallocated(names, event);
+        name_reallocated(drain, event);
+    } else if (event->op == TRACE_MOVE) {
+        name_moved(drain, event);
     } else if (trace_op_is_alloc(event->op)) {
         if (event->block != 0) {
-            event->block = give_name(names, event->block, event->size);
+            event->block = give_name(drain->names, event->block, event->size);
         }
     } else if (trace_op_is_free(event->op)) {
-        event->block = take_name(names, event->block);
+        event->block = take_name(drain->names, event->block);
     }
 }
 
 static void write_event(cli_drain *drain, trace_event *event)
 {
-    count_live(drain, event);
+    cli_live_event(drain->live, event);
     if (drain->names != NULL) {
-        name_blocks(drain->names, event);
+        name_blocks(drain, event);
     }
     if (trace_writer_event(drain->writer, event)) {
         drain->events++;

@@ -18,8 +18,17 @@ typedef struct live_place {
     uint64_t size;
 } live_place;
 
+/* A realloc that has given up its block and is not back. */
+typedef struct live_move {
+    uint64_t block;
+    uint32_t thread;
+} live_move;
+
 struct cli_live {
     live_place places[PLACES];
+    live_move *moves;
+    size_t move_count;
+    size_t move_room;
     uint32_t count;
     unsigned shift;
     uint64_t now;
@@ -50,7 +59,10 @@ cli_live *cli_live_create(void)
 
 void cli_live_free(cli_live *live)
 {
-    free(live);
+    if (live != NULL) {
+        free(live->moves);
+        free(live);
+    }
 }
 
 static uint32_t home_of(uint64_t block)
@@ -136,6 +148,54 @@ void cli_live_remove(cli_live *live, uint64_t block)
     if (live->places[at].block != 0) {
         live->now -= weight(live, live->places[at].size);
         clear(live, at);
+    }
+}
+
+static void begin_move(cli_live *live, const trace_event *event)
+{
+    cli_live_remove(live, event->block);
+    if (live->move_count == live->move_room) {
+        const size_t room = live->move_room != 0 ? 2 * live->move_room : 16;
+        live_move *moves = realloc(live->moves, room * sizeof *moves);
+        if (moves == NULL) {
+            return;
+        }
+        live->moves = moves;
+        live->move_room = room;
+    }
+    live->moves[live->move_count++] = (live_move){.block = event->block, .thread = event->thread};
+}
+
+/* True if the realloc has given up its block before: the address may be another's now. */
+static bool end_move(cli_live *live, const trace_event *event)
+{
+    for (size_t i = 0; i < live->move_count; i++) {
+        if (live->moves[i].thread == event->thread && live->moves[i].block == event->old_block) {
+            live->moves[i] = live->moves[--live->move_count];
+            return true;
+        }
+    }
+    return false;
+}
+
+void cli_live_event(cli_live *live, const trace_event *event)
+{
+    if (trace_op_has_pool(event->op)) {
+        return;
+    }
+    if (event->op == TRACE_MOVE) {
+        begin_move(live, event);
+    } else if (event->op == TRACE_REALLOC) {
+        if (event->block != 0) {
+            if (!end_move(live, event)) {
+                cli_live_remove(live, event->old_block);
+            }
+            cli_live_add(live, event->block, event->size);
+        }
+    } else if (trace_op_is_alloc(event->op)) {
+        cli_live_add(live, event->block, event->size);
+    } else {
+        cli_live_remove(live, event->block);
     }
 }
 

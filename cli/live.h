@@ -8,6 +8,8 @@
  * all of them.
  */
 
+#include "trace/event.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,6 +18,9 @@ typedef struct cli_live cli_live;
 /* NULL when there is no memory. To be freed by cli_live_free(). */
 cli_live *cli_live_create(void);
 void cli_live_free(cli_live *live);
+
+/* An event of a trace, in its order. Those of pools are inside of other blocks and do not count. */
+void cli_live_event(cli_live *live, const trace_event *event);
 
 void cli_live_add(cli_live *live, uint64_t block, uint64_t size);
 void cli_live_remove(cli_live *live, uint64_t block);

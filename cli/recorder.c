@@ -77,6 +77,8 @@ struct cli_recorder {
     recorder_session **sessions;
     size_t session_count;
     size_t session_room;
+    struct pollfd *waits; /* as many as sessions have room, and two */
+    size_t wait_room;
     bool has_said_full;
     cli_recording *recordings;
     size_t recording_count;
@@ -404,8 +406,11 @@ static int begin_session(cli_recorder *recorder, pid_t process)
 {
     end_former(recorder, process);
     recorder_session *session = calloc(1, sizeof *session);
-    if (session == NULL || !grow(&recorder->sessions, &recorder->session_room,
-                                 recorder->session_count, sizeof(recorder_session *))) {
+    if (session == NULL ||
+        !grow(&recorder->sessions, &recorder->session_room, recorder->session_count,
+              sizeof(recorder_session *)) ||
+        !grow(&recorder->waits, &recorder->wait_room, recorder->session_count + 2,
+              sizeof *recorder->waits)) {
         free(session);
         return -1;
     }
@@ -519,17 +524,10 @@ static void wait_for_something(cli_recorder *recorder, struct pollfd *waits, int
 static void *serve(void *context)
 {
     cli_recorder *recorder = context;
-    struct pollfd *waits = NULL;
-    size_t room = 0;
     int milliseconds = IDLE_MS;
     bool is_stopped = false;
     while (is_to_go_on(recorder, &is_stopped)) {
-        while (room < recorder->session_count + 2) {
-            if (!grow(&waits, &room, room, sizeof *waits)) {
-                cli_error("no memory to wait for programs");
-                break;
-            }
-        }
+        struct pollfd *waits = recorder->waits;
         wait_for_something(recorder, waits, milliseconds);
         if (waits[1].revents != 0) {
             uint64_t count;
@@ -554,7 +552,8 @@ static void *serve(void *context)
         let_go(recorder->sessions[0]);
         end_session(recorder, 0);
     }
-    free(waits);
+    free(recorder->waits);
+    recorder->waits = NULL;
     const uint64_t one = 1;
     (void)!write(recorder->done, &one, sizeof one);
     return NULL;
@@ -593,6 +592,10 @@ cli_recorder *cli_recorder_start(const cli_recorder_options *options)
     recorder->wish = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     recorder->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&recorder->lock, NULL);
+    if (!grow(&recorder->waits, &recorder->wait_room, 0, sizeof *recorder->waits)) {
+        cli_error("no memory to wait for programs");
+        return NULL;
+    }
     if (recorder->wish < 0 || recorder->done < 0 || !open_socket(recorder)) {
         cli_error("cannot open a socket for the program: %s", strerror(errno));
         return NULL;

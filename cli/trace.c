@@ -198,17 +198,7 @@ static void count_event(trace_figures *figures, const trace_event *event)
     if (is_request) {
         figures->bytes += event->size;
     }
-    if (trace_op_has_pool(event->op)) {
-        return;
-    }
-    if (event->op == TRACE_REALLOC) {
-        cli_live_remove(figures->live, event->old_block);
-    }
-    if (is_request) {
-        cli_live_add(figures->live, event->block, event->size);
-    } else {
-        cli_live_remove(figures->live, event->block);
-    }
+    cli_live_event(figures->live, event);
 }
 
 static void count_item(trace_figures *figures, const trace_item *item)

@@ -59,13 +59,16 @@ typedef struct record_level {
     uint64_t hash;           /* of this frame and all outside of it */
 } record_level;
 
-enum { RECORD_LEVELS = 2048 };
+enum { RECORD_LEVELS = 2048, RECORD_PATH = 1024 };
 
 /* The last stack of a thread. */
 typedef struct record_walk {
     uint32_t count;
     uint32_t epoch; /* of the code that was in memory */
     record_level levels[RECORD_LEVELS];
+    record_level
+        path[RECORD_PATH]; /* what differs from it, innermost first; not on the stack, which
+                                       may be small */
 } record_walk;
 
 /* A thread. */

@@ -128,6 +128,7 @@ static bool is_near(uint64_t number, uint64_t fake)
     return number - (fake - FAKE_RANGE) < 2 * FAKE_RANGE;
 }
 
+/* NOLINTBEGIN(readability-non-const-parameter): libunwind's types of functions */
 static int find_code(unw_addr_space_t space, unw_word_t address, unw_proc_info_t *info, int need,
                      void *context)
 {
@@ -226,6 +227,8 @@ static int no_name(unw_addr_space_t space, unw_word_t address, char *name, size_
     (void)context;
     return -UNW_ENOINFO;
 }
+
+/* NOLINTEND(readability-non-const-parameter) */
 
 /* The rule of the code that is returned to at `address`, without its tag. */
 static uint64_t learn(uint64_t address)
@@ -391,7 +394,6 @@ static bool is_as_before(const record_walk *walk, uint32_t level, uint32_t *limi
 
 bool record_unwind(record_thread *self, void *const *frame)
 {
-    enum { PATH_LEVELS = 512 };
     if (!self->has_stack_range) {
         find_stack(self);
     }
@@ -399,7 +401,7 @@ bool record_unwind(record_thread *self, void *const *frame)
         return false;
     }
     record_walk *walk = self->walk;
-    record_level path[PATH_LEVELS];
+    record_level *path = walk->path;
     uint32_t count = 0;
     record_level at = {.stack = (uintptr_t)(frame + 2),
                        .frame_pointer = (uintptr_t)frame[0],
@@ -409,7 +411,7 @@ bool record_unwind(record_thread *self, void *const *frame)
     uintptr_t page = 0;
     uint32_t before = is_own ? walk->count : 0; /* of the last walk: frames that are further out */
     uint32_t limit = before;
-    while (at.back > 4096 && count < PATH_LEVELS) {
+    while (at.back > 4096 && count < RECORD_PATH) {
         while (before > 0 && walk->levels[before - 1].stack < at.stack) {
             before--;
         }
@@ -446,7 +448,7 @@ bool record_unwind(record_thread *self, void *const *frame)
         at.back = word_at(end - 8);
         at.stack = end;
     }
-    if (at.back <= 4096 || count == PATH_LEVELS || before + count > RECORD_LEVELS) {
+    if (at.back <= 4096 || count == RECORD_PATH || before + count > RECORD_LEVELS) {
         before = 0;
     }
     keep_path(walk, before, path, count);
@@ -505,7 +507,7 @@ bool record_unwind(record_thread *self, void *const *frame)
     if (!find_walk(self)) {
         return false;
     }
-    record_level path[TRACE_FRAMES_MAX];
+    record_level *path = self->walk->path;
     uint32_t count = 0;
     while (count < TRACE_FRAMES_MAX && frame != NULL && frame[1] != NULL) {
         path[count++] = (record_level){.back = (uintptr_t)frame[1]};

@@ -16,6 +16,7 @@
  */
 
 #include "trace/event.h"
+#include "trace/varint.h"
 
 #include <string.h>
 
@@ -159,18 +160,12 @@ static inline void model_saw_size(trace_model *model, uint64_t *expected, uint64
 static inline uint64_t model_pack(uint64_t address, uint64_t expected)
 {
     const int64_t distance = (int64_t)(address - expected);
-    const uint64_t zigzag = ((uint64_t)distance << 1) ^ (uint64_t)(distance >> 63);
-    if ((distance & 15) == 0) {
-        const int64_t granules = distance / 16;
-        return (((uint64_t)granules << 1) ^ (uint64_t)(granules >> 63)) << 1;
-    }
-    return zigzag << 1 | 1;
+    return distance % 16 == 0 ? trace_zigzag(distance / 16) << 1 : trace_zigzag(distance) << 1 | 1;
 }
 
 static inline uint64_t model_unpack(uint64_t packed, uint64_t expected)
 {
-    const uint64_t zigzag = packed >> 1;
-    const uint64_t distance = (zigzag >> 1) ^ (0 - (zigzag & 1));
+    const uint64_t distance = (uint64_t)trace_unzigzag(packed >> 1);
     return expected + ((packed & 1) != 0 ? distance : distance * 16);
 }
 

@@ -51,12 +51,12 @@ static inline const unsigned char *trace_get_varint(const unsigned char *at,
 /* Small numbers of either sign become small numbers. */
 static inline uint64_t trace_zigzag(int64_t number)
 {
-    return ((uint64_t)number << 1) ^ (uint64_t)(number >> 63);
+    return ((uint64_t)number << 1) ^ (0 - ((uint64_t)number >> 63));
 }
 
 static inline int64_t trace_unzigzag(uint64_t number)
 {
-    return (int64_t)(number >> 1) ^ -(int64_t)(number & 1);
+    return (int64_t)((number >> 1) ^ (0 - (number & 1)));
 }
 
 static inline void trace_put_fixed(unsigned char *at, uint64_t number, unsigned bytes)

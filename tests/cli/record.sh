@@ -42,10 +42,10 @@ expect_order() {
             time = $1
         }
         $3 == "realloc" {
-            if ($5 != "0") { delete live[$4]; if ($5 in live) { print "given twice: " $0; exit 1 } live[$5] = 1 }
+            if ($5 != "0") { if ($2 in moved) delete moved[$2]; else delete live[$4]; if ($5 in live) { print "given twice: " $0; exit 1 } live[$5] = 1 }
             next
         }
-        $3 == "move" { if (!($4 in live)) { print "moved but not there: " $0; exit 1 } delete live[$4]; next }
+        $3 == "move" { if (!($4 in live)) { print "moved but not there: " $0; exit 1 } delete live[$4]; moved[$2] = $4; next }
         $3 ~ /^(malloc|calloc|aligned|new|new\[\])$/ && $4 != "0" {
             if ($4 in live) { print "given twice: " $0; exit 1 }
             live[$4] = 1
