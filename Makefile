@@ -58,7 +58,7 @@ install: ## install under PREFIX (default /usr/local); DESTDIR is honoured
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
 
 .PHONY: bench
-bench: ## run the workloads on Tarn and on others, side by side; regions, pools, overlays, compaction, spaces
+bench: ## run the workloads beside others; regions, pools, overlays, compaction, spaces, recording
 	@tools/setup bench
 	@$(MAKE) --no-print-directory all PRESET=bench
 	@bench/run --build build/bench
@@ -67,6 +67,7 @@ bench: ## run the workloads on Tarn and on others, side by side; regions, pools,
 	@bench/run-overlays --build build/bench $(OVERLAYS)
 	@bench/run-compact --build build/bench $(COMPACT)
 	@bench/run-space --build build/bench $(SPACE)
+	@bench/run-record --build build/bench $(RECORD)
 
 .PHONY: lint
 lint: ## clang-format, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "drain.h"
 
+#include "live.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -24,7 +26,9 @@
  * them, or has not been seen yet.
  */
 
-enum { STREAMS_FIRST = 16, NOBODY = UINT32_MAX };
+enum { STREAMS_FIRST = 16 };
+
+#define NOBODY UINT32_MAX /* no chunk */
 
 typedef struct drain_stream {
     uint64_t id;
@@ -42,13 +46,15 @@ typedef struct drain_stream {
 /* Blocks have names, which are never given twice: each follows the one before as if an allocator had bumped a
  * pointer, and so costs the trace nothing. A block that finds no place in the table keeps its address,
  * which no name can be. */
-enum { NAMES_LOG2 = 20, NAMES_PROBES = 16 };
+enum { NAMES_LOG2 = 19, NAMES_PROBES = 4 };
 
+#define NAMES_SIZE_END (UINT64_C(1) << 40)
 #define NAMES_FIRST (UINT64_C(1) << 56)
 
 typedef struct drain_name {
     uint64_t address; /* 0: empty */
     uint64_t name;
+    uint64_t size;
 } drain_name;
 
 typedef struct drain_move {
@@ -59,6 +65,7 @@ typedef struct drain_move {
 
 typedef struct drain_names {
     uint64_t next;
+    uint64_t live; /* bytes of the blocks that have names */
     drain_name places[1 << NAMES_LOG2];
 } drain_names;
 
@@ -81,7 +88,8 @@ struct cli_drain {
     size_t move_room;
     uint64_t events;
     uint64_t damaged;
-    cli_live *live;
+    uint64_t peak;  /* bytes that were live at most */
+    cli_live *live; /* of the blocks without names */
 };
 
 /* -------------------------------------------------------------------------------------------------
@@ -508,46 +516,61 @@ static drain_name *line_of(drain_names *names, uint64_t address)
     return &names->places[hash & ~(uint64_t)(NAMES_PROBES - 1)];
 }
 
-/* The name of a block that is given. */
-static uint64_t give_name(drain_names *names, uint64_t address, uint64_t size)
+/* The entry of a block that is given; NULL if there is no room for one. */
+static drain_name *place_name(drain_names *names, uint64_t address)
 {
     drain_name *line = line_of(names, address);
     drain_name *place = NULL;
     for (unsigned i = 0; i < NAMES_PROBES; i++) {
         if (line[i].address == address) {
-            place = &line[i];
-            break;
+            names->live -= line[i].size;
+            return &line[i];
         }
         if (line[i].address == 0 && place == NULL) {
             place = &line[i];
         }
     }
-    if (place == NULL || size >= UINT64_C(1) << 40) {
+    return place;
+}
+
+/* The name of a block that is given. */
+static uint64_t give_name(cli_drain *drain, uint64_t address, uint64_t size)
+{
+    drain_names *names = drain->names;
+    drain_name *place = size < NAMES_SIZE_END ? place_name(names, address) : NULL;
+    if (place == NULL) {
+        cli_live_add(drain->live, address, size);
         return address;
     }
-    *place = (drain_name){.address = address, .name = names->next};
+    *place = (drain_name){.address = address, .name = names->next, .size = size};
     names->next += size <= 24 ? 32 : (size + 23) & ~UINT64_C(15);
+    names->live += size;
     return place->name;
 }
 
-/* The name of a block that is taken back; it is forgotten. */
-static uint64_t take_name(drain_names *names, uint64_t address)
+/* A block is taken back, and its name forgotten. One that has none has its address for a name, and no
+ * size. */
+static drain_name take_name(cli_drain *drain, uint64_t address)
 {
+    drain_names *names = drain->names;
     drain_name *line = line_of(names, address);
     for (unsigned i = 0; i < NAMES_PROBES && address != 0; i++) {
         if (line[i].address == address) {
+            const drain_name taken = line[i];
             line[i].address = 0;
-            return line[i].name;
+            names->live -= taken.size;
+            return taken;
         }
     }
-    return address;
+    cli_live_remove(drain->live, address);
+    return (drain_name){.address = address, .name = address};
 }
 
 /* The address is free for others from now on, the name still the realloc's. */
 static void name_moved(cli_drain *drain, trace_event *event)
 {
     const uint64_t address = event->block;
-    event->block = take_name(drain->names, address);
+    event->block = take_name(drain, address).name;
     if (drain->move_count == drain->move_room) {
         const size_t room = drain->move_room != 0 ? 2 * drain->move_room : 16;
         drain_move *moves = realloc(drain->moves, room * sizeof *moves);
@@ -561,39 +584,41 @@ static void name_moved(cli_drain *drain, trace_event *event)
         (drain_move){.address = address, .name = event->block, .thread = event->thread};
 }
 
-/* The name of what a realloc takes back. */
-static uint64_t name_old_block(cli_drain *drain, const trace_event *event)
+/* What a realloc takes back. */
+static drain_name take_old_block(cli_drain *drain, const trace_event *event)
 {
     for (size_t i = 0; i < drain->move_count; i++) {
         const drain_move move = drain->moves[i];
         if (move.thread == event->thread && move.address == event->old_block) {
             drain->moves[i] = drain->moves[--drain->move_count];
-            return move.name;
+            return (drain_name){.address = move.address, .name = move.name};
         }
     }
-    return take_name(drain->names, event->old_block);
+    return take_name(drain, event->old_block);
 }
 
 /* A realloc that fails, or gives the same block, leaves the name. */
 static void name_reallocated(cli_drain *drain, trace_event *event)
 {
-    drain_names *names = drain->names;
-    const uint64_t old_block = event->old_block;
-    event->old_block = name_old_block(drain, event);
-    if (event->block != 0 && event->block != old_block) {
-        event->block = give_name(names, event->block, event->size);
+    drain_name old = take_old_block(drain, event);
+    event->old_block = old.name;
+    if (event->block != 0 && event->block != old.address) {
+        event->block = give_name(drain, event->block, event->size);
         return;
     }
-    if (event->old_block != old_block) {
-        drain_name *line = line_of(names, old_block);
-        for (unsigned i = 0; i < NAMES_PROBES; i++) {
-            if (line[i].address == 0) {
-                line[i] = (drain_name){.address = old_block, .name = event->old_block};
-                break;
-            }
-        }
+    if (event->block != 0) {
+        event->block = old.name;
+        old.size = event->size;
     }
-    event->block = event->block != 0 ? event->old_block : 0;
+    if (old.name == old.address) {
+        cli_live_add(drain->live, event->block, event->size);
+        return;
+    }
+    drain_name *place = place_name(drain->names, old.address);
+    if (place != NULL) {
+        *place = old;
+        drain->names->live += old.size;
+    }
 }
 
 /* Those of pools keep their addresses, which may be those of blocks around them: a reset would leave names
@@ -609,18 +634,22 @@ static void name_blocks(cli_drain *drain, trace_event *event)
         name_moved(drain, event);
     } else if (trace_op_is_alloc(event->op)) {
         if (event->block != 0) {
-            event->block = give_name(drain->names, event->block, event->size);
+            event->block = give_name(drain, event->block, event->size);
         }
     } else if (trace_op_is_free(event->op)) {
-        event->block = take_name(drain->names, event->block);
+        event->block = take_name(drain, event->block).name;
     }
 }
 
 static void write_event(cli_drain *drain, trace_event *event)
 {
-    cli_live_event(drain->live, event);
     if (drain->names != NULL) {
         name_blocks(drain, event);
+        const uint64_t live = drain->names->live + cli_live_now(drain->live);
+        drain->peak = live > drain->peak ? live : drain->peak;
+    } else {
+        cli_live_event(drain->live, event);
+        drain->peak = cli_live_peak(drain->live);
     }
     if (trace_writer_event(drain->writer, event)) {
         drain->events++;
@@ -750,7 +779,8 @@ uint64_t cli_drain_damaged(const cli_drain *drain)
     return drain->damaged;
 }
 
-const cli_live *cli_drain_live(const cli_drain *drain)
+uint64_t cli_drain_peak(const cli_drain *drain, bool *is_estimate)
 {
-    return drain->live;
+    *is_estimate = cli_live_is_estimate(drain->live);
+    return drain->peak;
 }

@@ -10,7 +10,6 @@
  * we read.
  */
 
-#include "live.h"
 #include "trace/ring.h"
 #include "trace/writer.h"
 
@@ -47,6 +46,8 @@ uint32_t cli_drain_backlog(const cli_drain *drain);
 
 uint64_t cli_drain_events(const cli_drain *drain);
 uint64_t cli_drain_damaged(const cli_drain *drain); /* chunks in which something made no sense */
-const cli_live *cli_drain_live(const cli_drain *drain);
+
+/* Bytes that were live at most; an estimate where there were too many blocks to remember each. */
+uint64_t cli_drain_peak(const cli_drain *drain, bool *is_estimate);
 
 #endif

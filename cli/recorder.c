@@ -64,7 +64,9 @@ struct cli_recorder {
     cli_recorder_options options;
     cli_clock clock;
     uint64_t started_ns;
-    char name[64];
+    char name[40];
+    char key[sizeof((ring_hello *)0)->key + 1];
+    char address[80]; /* name and key */
     int socket;
     int wish; /* eventfd: look at the flags */
     int done; /* eventfd: the thread has ended */
@@ -370,8 +372,7 @@ static void end_session(cli_recorder *recorder, size_t at)
     recording->process = (uint64_t)session->process;
     recording->events = trace_writer_events(session->writer);
     recording->lost = atomic_load(&session->ring->lost) + cli_drain_damaged(session->drain);
-    recording->peak_live = cli_live_peak(cli_drain_live(session->drain));
-    recording->is_peak_estimate = cli_live_is_estimate(cli_drain_live(session->drain));
+    recording->peak_live = cli_drain_peak(session->drain, &recording->is_peak_estimate);
     trace_writer_flush(session->writer);
     const uint64_t whole = trace_writer_whole(session->writer);
     recording->is_whole = trace_writer_close(session->writer, recording->lost);
@@ -454,6 +455,7 @@ static void receive(cli_recorder *recorder)
     socklen_t size = sizeof from;
     ring_hello hello;
     if (recv(peer, &hello, sizeof hello, 0) == (ssize_t)sizeof hello && hello.magic == RING_MAGIC &&
+        memcmp(hello.key, recorder->key, sizeof hello.key) == 0 &&
         getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &from, &size) == 0) {
         const int memory = hello.version == RING_VERSION ? begin_session(recorder, from.pid) : -1;
         answer(peer, memory);
@@ -564,13 +566,15 @@ static void *serve(void *context)
  */
 static bool open_socket(cli_recorder *recorder)
 {
-    uint64_t random[2];
+    uint64_t random[3];
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
         return false;
     }
-    /* Whoever knows the name may send events: nobody else can guess it. */
-    snprintf(recorder->name, sizeof recorder->name, "tarn-record-%016llx%016llx",
-             (unsigned long long)random[0], (unsigned long long)random[1]);
+    snprintf(recorder->name, sizeof recorder->name, "tarn-record-%016llx",
+             (unsigned long long)random[0]);
+    snprintf(recorder->key, sizeof recorder->key, "%016llx%016llx", (unsigned long long)random[1],
+             (unsigned long long)random[2]);
+    snprintf(recorder->address, sizeof recorder->address, "%s:%s", recorder->name, recorder->key);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const size_t size = strlen(recorder->name);
     memcpy(address.sun_path + 1, recorder->name, size);
@@ -610,7 +614,7 @@ cli_recorder *cli_recorder_start(const cli_recorder_options *options)
 
 const char *cli_recorder_socket(const cli_recorder *recorder)
 {
-    return recorder->name;
+    return recorder->address;
 }
 
 int cli_recorder_descriptor(const cli_recorder *recorder)

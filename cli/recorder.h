@@ -38,7 +38,7 @@ typedef struct cli_recorder cli_recorder;
 /* Opens the socket and starts the thread. NULL, said, if that cannot be. */
 cli_recorder *cli_recorder_start(const cli_recorder_options *options);
 
-/* The name of the socket, for the environment of the program. */
+/* Where the socket is and what to say there, for the environment of the program (RING_SOCKET). */
 const char *cli_recorder_socket(const cli_recorder *recorder);
 
 /* The program that was started has ended. */

@@ -25,7 +25,7 @@ typedef struct record_pool {
     uint32_t parent;
 } record_pool;
 
-static os_lock lock; /* guards: */
+/* Guarded by the process's lock, which a child finds unlocked. */
 static record_pool pools[POOLS];
 static uint32_t numbers; /* given */
 
@@ -50,13 +50,13 @@ static void tell_pool(record_thread *self, const record_pool *pool)
 
 void record_pools(record_thread *self)
 {
-    os_lock_take(&lock);
+    os_lock_take(&record_here->pools_lock);
     for (unsigned i = 0; i < POOLS; i++) {
         if (pools[i].heap != NULL) {
             tell_pool(self, &pools[i]);
         }
     }
-    os_lock_release(&lock);
+    os_lock_release(&record_here->pools_lock);
 }
 
 static uint32_t home_of(const void *heap)
@@ -115,7 +115,7 @@ uint32_t tarn_record_open(const void *heap, const void *upstream, const char *ki
     self->is_busy = true;
     uint32_t number = 0;
     if (record_prepare(self, RING_NOTE_BYTES_MAX) || record_here->session != 0) {
-        os_lock_take(&lock);
+        os_lock_take(&record_here->pools_lock);
         const record_pool *parent = find_pool(upstream);
         record_pool pool = {
             .heap = heap, .kind = kind, .name = name, .number = ++numbers, .parent = 0};
@@ -126,7 +126,7 @@ uint32_t tarn_record_open(const void *heap, const void *upstream, const char *ki
         if (place != NULL) {
             *place = pool;
         }
-        os_lock_release(&lock);
+        os_lock_release(&record_here->pools_lock);
         tell_pool(self, &pool);
         number = pool.number;
     }
@@ -145,9 +145,9 @@ void tarn_record_note(uint32_t number, unsigned what, const void *block, size_t 
     record_pool_event(self, what, number, alignment > 1 ? base_log2_floor(alignment) : 0, block,
                       size, __builtin_frame_address(0));
     if (what == TRACE_POOL_CLOSE) {
-        os_lock_take(&lock);
+        os_lock_take(&record_here->pools_lock);
         remove_pool(number);
-        os_lock_release(&lock);
+        os_lock_release(&record_here->pools_lock);
     }
     self->is_busy = false;
 }

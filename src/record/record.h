@@ -44,6 +44,7 @@ typedef struct record_process {
     _Atomic(uint32_t) own_chunks; /* that threads have for themselves */
     os_lock common_lock;          /* guards: */
     record_stream common;         /* the events of threads that have no chunk of their own */
+    os_lock pools_lock;           /* guards what pools.c has */
     os_lock modules_lock;         /* guards: */
     uint64_t modules_added;       /* what the loader counted when the modules were last told */
     uint64_t modules_removed;

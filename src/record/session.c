@@ -50,14 +50,18 @@ static void stop(record_process *here)
     atomic_store(&here->phase, PHASE_OFF);
 }
 
-/* A connection to the socket, or -1. */
-static int call(const char *name)
+/* A connection to the socket, with the key to be said there, or -1. */
+static int call(const char **key)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const size_t size = strlen(name);
-    if (size == 0 || size + 1 > sizeof address.sun_path) {
+    const char *name = getenv(RING_SOCKET);
+    const char *colon = name != NULL ? strchr(name, ':') : NULL;
+    const size_t size = colon != NULL ? (size_t)(colon - name) : 0;
+    if (size == 0 || size + 1 > sizeof address.sun_path ||
+        strlen(colon + 1) != sizeof((ring_hello *)0)->key) {
         return -1;
     }
+    *key = colon + 1;
     memcpy(address.sun_path + 1, name, size);
     const int socket_ = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (socket_ < 0) {
@@ -74,10 +78,10 @@ static int call(const char *name)
 }
 
 /* The descriptor of the memory, or -1. */
-static int ask(int socket_)
+static int ask(int socket_, const char *key)
 {
-    const ring_hello hello = {
-        .magic = RING_MAGIC, .version = RING_VERSION, .process = (uint32_t)getpid()};
+    ring_hello hello = {.magic = RING_MAGIC, .version = RING_VERSION};
+    memcpy(hello.key, key, sizeof hello.key);
     if (send(socket_, &hello, sizeof hello, MSG_NOSIGNAL) != (ssize_t)sizeof hello) {
         return -1;
     }
@@ -109,12 +113,12 @@ static int ask(int socket_)
 
 static ring_header *meet(void)
 {
-    const char *name = getenv(RING_SOCKET);
-    const int socket_ = name != NULL ? call(name) : -1;
+    const char *key;
+    const int socket_ = call(&key);
     if (socket_ < 0) {
         return NULL;
     }
-    const int descriptor = ask(socket_);
+    const int descriptor = ask(socket_, key);
     close(socket_);
     if (descriptor < 0) {
         return NULL;
@@ -132,8 +136,8 @@ static ring_header *meet(void)
 /* `tarn record` is gone, and not only slow: nobody answers at its socket. */
 static bool is_gone(void)
 {
-    const char *name = getenv(RING_SOCKET);
-    const int socket_ = name != NULL ? call(name) : -1;
+    const char *key;
+    const int socket_ = call(&key);
     if (socket_ < 0) {
         return true;
     }

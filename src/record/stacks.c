@@ -63,7 +63,8 @@ static __attribute__((noinline)) uint32_t tell(record_thread *self, _Atomic(uint
 
 uint32_t record_stack(record_thread *self, void *const *frame)
 {
-    if (!record_unwind(self, frame)) {
+    /* Whoever is ending would leave its walk behind. */
+    if (self->is_ended || !record_unwind(self, frame)) {
         return 0;
     }
     const uint64_t hash =

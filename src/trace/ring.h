@@ -29,7 +29,9 @@
 #include <stdint.h>
 
 #define RING_MAGIC UINT64_C(0x31474e4952524154)
-#define RING_SOCKET "TARN_RECORD" /* the variable that has the name of the abstract socket */
+/* The variable that has the name of the abstract socket, a colon, and the key of 32 hexadecimal digits:
+ * names are for all to see, the environment is not. */
+#define RING_SOCKET "TARN_RECORD"
 
 enum {
     RING_VERSION = 1,
@@ -97,7 +99,8 @@ static inline ring_chunk *ring_chunk_at(ring_header *ring, uint32_t number)
 typedef struct ring_hello {
     uint64_t magic;
     uint32_t version;
-    uint32_t process; /* as the program sees itself */
+    char key[32];
+    uint32_t reserved;
 } ring_hello;
 
 typedef struct ring_welcome {

@@ -444,6 +444,12 @@ static unsigned put_given(trace_writer *writer, uint64_t address, uint64_t size)
         put(&writer->columns[COLUMN_ADDRESSES], 0);
         return FORMAT_GIVES_ADDRESS;
     }
+    /* First what costs no look into the table. */
+    if (address == model->expected) {
+        model_bump(model, address, size);
+        add_block(writer, address, size);
+        return FORMAT_GIVES_NEXT;
+    }
     const uint32_t class = model_class(size);
     const unsigned depth = find_freed(writer, address, class);
     unsigned mode = FORMAT_GIVES_NEWEST;
@@ -454,11 +460,8 @@ static unsigned put_given(trace_writer *writer, uint64_t address, uint64_t size)
         }
         model_take_freed(model, model_freed_link(model, class, depth));
     } else {
-        mode = FORMAT_GIVES_NEXT;
-        if (address != model->expected) {
-            mode = FORMAT_GIVES_ADDRESS;
-            put(&writer->columns[COLUMN_ADDRESSES], 1 + model_pack(address, model->expected));
-        }
+        mode = FORMAT_GIVES_ADDRESS;
+        put(&writer->columns[COLUMN_ADDRESSES], 1 + model_pack(address, model->expected));
         model_bump(model, address, size);
     }
     add_block(writer, address, size);

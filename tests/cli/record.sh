@@ -301,6 +301,16 @@ test_a_folder_that_is_not_there_lets_the_program_run() {
     expect_err "in 'no/such/folder/x.trace': No such file or directory"
 }
 
+test_whoever_has_not_the_key_is_not_recorded() {
+    needs_recorder
+    run record -o 'x.%p.trace' -- sh -c 'TARN_RECORD=${TARN_RECORD%:*}:00000000000000000000000000000000 "$0" churn 10; :' "$asker"
+    expect_status 0
+    expect_out 'malloc 10'
+    [ "$(find . -name 'x.*.trace' | wc -l)" -eq 1 ] || fail "there are $(ls)"
+    lines_of x.*.trace
+    expect_count 1 '^info "command" "sh -c'
+}
+
 # ---------------------------------------------------------------------------------------------------------------
 # Stacks.
 
