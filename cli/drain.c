@@ -55,6 +55,7 @@ typedef struct drain_name {
     uint64_t address; /* 0: empty */
     uint64_t name;
     uint64_t size;
+    uint64_t key; /* the writer's */
 } drain_name;
 
 typedef struct drain_move {
@@ -83,6 +84,8 @@ struct cli_drain {
     trace_event moved;           /* a realloc's beginning that waits for its end; thread 0: none */
     bool has_freed;
     drain_names *names; /* NULL: blocks keep their addresses */
+    drain_name *given;  /* by the event, NULL: none */
+    uint64_t key;       /* of the event */
     drain_move *moves;  /* reallocs that have given up their blocks and are not back */
     size_t move_count;
     size_t move_room;
@@ -545,6 +548,7 @@ static uint64_t give_name(cli_drain *drain, uint64_t address, uint64_t size)
     *place = (drain_name){.address = address, .name = names->next, .size = size};
     names->next += size <= 24 ? 32 : (size + 23) & ~UINT64_C(15);
     names->live += size;
+    drain->given = place;
     return place->name;
 }
 
@@ -557,6 +561,7 @@ static drain_name take_name(cli_drain *drain, uint64_t address)
     for (unsigned i = 0; i < NAMES_PROBES && address != 0; i++) {
         if (line[i].address == address) {
             const drain_name taken = line[i];
+            drain->key = taken.key;
             line[i].address = 0;
             names->live -= taken.size;
             return taken;
@@ -618,6 +623,7 @@ static void name_reallocated(cli_drain *drain, trace_event *event)
     if (place != NULL) {
         *place = old;
         drain->names->live += old.size;
+        drain->given = place;
     }
 }
 
@@ -643,17 +649,23 @@ static void name_blocks(cli_drain *drain, trace_event *event)
 
 static void write_event(cli_drain *drain, trace_event *event)
 {
+    bool is_written;
     if (drain->names != NULL) {
+        drain->given = NULL;
+        drain->key = 0;
         name_blocks(drain, event);
         const uint64_t live = drain->names->live + cli_live_now(drain->live);
         drain->peak = live > drain->peak ? live : drain->peak;
+        is_written = trace_writer_event_with_key(drain->writer, event, &drain->key);
+        if (drain->given != NULL) {
+            drain->given->key = drain->key;
+        }
     } else {
         cli_live_event(drain->live, event);
         drain->peak = cli_live_peak(drain->live);
+        is_written = trace_writer_event(drain->writer, event);
     }
-    if (trace_writer_event(drain->writer, event)) {
-        drain->events++;
-    }
+    drain->events += is_written;
 }
 
 /* A realloc that went by without anybody between its two ends is one event. */

@@ -66,7 +66,8 @@ struct trace_writer {
     uint32_t thread;
     writer_column columns[FORMAT_COLUMNS];
     trace_model *model;
-    writer_place *places;
+    writer_place *places; /* NULL until events come without keys */
+    uint64_t *key;        /* of the event, NULL: none */
 
     writer_column definitions;
     uint32_t definition_count;
@@ -417,6 +418,10 @@ static writer_place *place_of(trace_writer *writer, uint64_t address)
 
 static void add_block(trace_writer *writer, uint64_t address, uint64_t size)
 {
+    if (writer->key != NULL) {
+        *writer->key = (uint64_t)writer->part << 32 | (model_add(writer->model, address, size) + 1);
+        return;
+    }
     *place_of(writer, address) = (writer_place){
         .address = address,
         .serial = model_add(writer->model, address, size),
@@ -427,6 +432,9 @@ static void add_block(trace_writer *writer, uint64_t address, uint64_t size)
 /* The depth at which the block is among the freed ones of the class; MODEL_DEPTH if it is not. */
 static unsigned find_freed(trace_writer *writer, uint64_t address, uint32_t class)
 {
+    if (writer->key != NULL) {
+        return MODEL_DEPTH;
+    }
     const writer_place *place = place_of(writer, address);
     if (place->part != writer->part || place->address != address) {
         return MODEL_DEPTH;
@@ -481,6 +489,27 @@ static unsigned put_address(trace_writer *writer, uint64_t address)
     return FORMAT_TAKES_ADDRESS;
 }
 
+/* Which allocation of the part the block is, or MODEL_NONE. */
+static uint32_t find_live(trace_writer *writer, uint64_t address)
+{
+    const trace_model *model = writer->model;
+    uint32_t serial;
+    if (writer->key != NULL) {
+        serial = (uint32_t)*writer->key - 1;
+        if (*writer->key >> 32 != writer->part || serial >= model->allocs) {
+            return MODEL_NONE;
+        }
+    } else {
+        const writer_place *place = place_of(writer, address);
+        if (place->part != writer->part) {
+            return MODEL_NONE;
+        }
+        serial = place->serial;
+    }
+    const model_block *block = &model->blocks[serial];
+    return block->state == MODEL_LIVE && block->address == address ? serial : MODEL_NONE;
+}
+
 /* `freed` is which allocation of the part it was, or MODEL_NONE. */
 static unsigned put_taken(trace_writer *writer, uint64_t address, uint32_t *freed)
 {
@@ -489,12 +518,10 @@ static unsigned put_taken(trace_writer *writer, uint64_t address, uint32_t *free
     if (address == 0) {
         return put_address(writer, address);
     }
-    const writer_place *place = place_of(writer, address);
-    if (place->part != writer->part || place->address != address ||
-        model->blocks[place->serial].state != MODEL_LIVE) {
+    const uint32_t serial = find_live(writer, address);
+    if (serial == MODEL_NONE) {
         return put_address(writer, address);
     }
-    const uint32_t serial = place->serial;
     const uint32_t age = model->allocs - 1 - serial;
     const uint64_t near = trace_zigzag((int64_t)serial - (int64_t)model->last_freed);
     model_remove(model, serial);
@@ -604,7 +631,7 @@ static bool is_sound(const trace_event *event)
            event->old_block < TRACE_ADDRESS_END && event->alignment_log2 < 64;
 }
 
-bool trace_writer_event(trace_writer *writer, const trace_event *event)
+static bool put_event(trace_writer *writer, const trace_event *event)
 {
     if (writer->is_failed || !is_sound(event)) {
         return false;
@@ -631,6 +658,24 @@ bool trace_writer_event(trace_writer *writer, const trace_event *event)
     put_byte(&writer->columns[COLUMN_OPS], byte);
     writer->count++;
     return true;
+}
+
+bool trace_writer_event(trace_writer *writer, const trace_event *event)
+{
+    if (writer->places == NULL) {
+        writer->places = calloc(PLACES, sizeof *writer->places);
+        if (writer->places == NULL) {
+            return fail(writer);
+        }
+    }
+    writer->key = NULL;
+    return put_event(writer, event);
+}
+
+bool trace_writer_event_with_key(trace_writer *writer, const trace_event *event, uint64_t *key)
+{
+    writer->key = key;
+    return put_event(writer, event);
 }
 
 static bool flush_events(trace_writer *writer)
@@ -709,9 +754,8 @@ static bool set_up(trace_writer *writer, const trace_writer_options *options)
                              ? options->events_max
                              : MODEL_EVENTS_MAX;
     writer->model = malloc(sizeof *writer->model);
-    writer->places = calloc(PLACES, sizeof *writer->places);
     writer->zstd = ZSTD_createCCtx();
-    if (writer->model == NULL || writer->places == NULL || writer->zstd == NULL) {
+    if (writer->model == NULL || writer->zstd == NULL) {
         return false;
     }
     trace_writer_set_level(writer, options->level != 0 ? options->level : 6);

@@ -34,6 +34,12 @@ trace_writer *trace_writer_create(const trace_writer_options *options);
  * memory, or after the sink failed. Constant time, but for the event that fills a part. */
 bool trace_writer_event(trace_writer *writer, const trace_event *event);
 
+/* The same for who keeps something with each live block: an event that gives one leaves a key in `*key`, and the
+ * one that takes it back brings it (a realloc does both; 0: none). That saves looking up which block it is, in a
+ * table that is larger than the processor's cache. A trace has either all of its events from here, or none; blocks
+ * are never given twice. */
+bool trace_writer_event_with_key(trace_writer *writer, const trace_event *event, uint64_t *key);
+
 /* Definitions. They are kept with the events that come after them. Texts are cut to TRACE_TEXT_MAX, stacks
  * to TRACE_FRAMES_MAX. */
 bool trace_writer_thread(trace_writer *writer, const trace_thread *thread);
