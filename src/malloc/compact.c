@@ -472,6 +472,18 @@ static bool switch_to(const malloc_span *span, unsigned window, compact_frame *f
     return done;
 }
 
+static compact_frame *new_frame(unsigned kind, unsigned class_index, unsigned window)
+{
+    os_lock_take(&compact_lock);
+    compact_frame *frame = compact_frame_take(kind);
+    if (frame != NULL) {
+        frame->class_index = (uint8_t)class_index;
+        frame->place = (uint8_t)window;
+    }
+    os_lock_release(&compact_lock);
+    return frame;
+}
+
 bool compact_move(malloc_span *span, unsigned window, unsigned kind, compact_frame **target)
 {
     uint64_t used[SLOT_WORDS];
@@ -482,19 +494,15 @@ bool compact_move(malloc_span *span, unsigned window, unsigned kind, compact_fra
     if (!compact_used_slots(span, used)) {
         return false;
     }
-    span_mesh *mesh = span->mesh != NULL ? span->mesh : begin(span, kind, used);
-    if (mesh == NULL || mesh->kind != kind) {
-        return false;
-    }
-    compact_granules(span, used, kind, window, granules);
-    os_lock_take(&compact_lock);
     compact_frame *frame = *target;
     const bool is_new = frame == NULL;
-    if (is_new && (frame = compact_frame_take(kind)) != NULL) {
-        frame->class_index = span->class_index;
-        frame->place = (uint8_t)window;
+    if (is_new && (frame = new_frame(kind, span->class_index, window)) == NULL) {
+        return false;
     }
-    bool done = frame != NULL && frame->file != NULL && frame->kind == kind &&
+    span_mesh *mesh = span->mesh != NULL ? span->mesh : begin(span, kind, used);
+    compact_granules(span, used, kind, window, granules);
+    os_lock_take(&compact_lock);
+    bool done = mesh != NULL && mesh->kind == kind && frame->file != NULL && frame->kind == kind &&
                 (is_new || frame->windows > 0) && frame != mesh->frames[window] &&
                 !overlap(frame->taken, granules, compact_frame_words(kind));
     done = done && switch_to(span, window, frame, granules);
@@ -513,7 +521,7 @@ bool compact_move(malloc_span *span, unsigned window, unsigned kind, compact_fra
         mesh->frames[window] = frame;
         compact_counted.joined += !is_new;
         *target = frame;
-    } else if (is_new && frame != NULL) {
+    } else if (is_new) {
         compact_frame_give(frame);
     }
     os_lock_release(&compact_lock);

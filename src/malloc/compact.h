@@ -77,6 +77,9 @@ static inline unsigned compact_frame_words(unsigned kind)
     return (unsigned)(PAGE_GRANULES / 64) << kind;
 }
 
+/* True if the kernel lets there be frames. Under compact_lock. */
+bool compact_frames_prepare(void);
+
 /* A frame without windows, all zero; NULL when the kernel has none. Under compact_lock. */
 compact_frame *compact_frame_take(unsigned kind);
 /* One without windows goes back. */

@@ -80,6 +80,11 @@ static compact_file *make_file(void)
     return file;
 }
 
+bool compact_frames_prepare(void)
+{
+    return files != NULL || make_file() != NULL;
+}
+
 static compact_frame *take_record(unsigned kind)
 {
     compact_frame *frame = spare_frames[kind];

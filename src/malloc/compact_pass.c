@@ -634,10 +634,11 @@ size_t compact_pass(bool all)
     }
     atomic_store_explicit(&compact_is_due, false, memory_order_relaxed);
     os_lock_take(&compact_lock);
-    const bool can_freeze = os_freezer_prepare() != OS_FREEZER_NONE;
-    os_lock_release(&compact_lock);
     /* Files of memory are no good to a process that locks its own, nor where the kernel promises none. */
-    if (can_freeze && !os_memory_is_locked() && !os_memory_is_promised()) {
+    const bool is_possible = !os_memory_is_locked() && !os_memory_is_promised() &&
+                             compact_frames_prepare() && os_freezer_prepare() != OS_FREEZER_NONE;
+    os_lock_release(&compact_lock);
+    if (is_possible) {
         /* A signal's handler that writes to frozen pages would wait for itself. */
         sigset_t every;
         sigset_t before;
