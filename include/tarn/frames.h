@@ -91,7 +91,8 @@ typedef struct tarn_frames {
 
 /* Makes `count` free frames. On failure `frames` is unusable and holds nothing:
  * TARN_BAD_LAYOUT    the count is 0, or the size of a frame is none of the three.
- * TARN_TOO_LARGE     the file would pass PTRDIFF_MAX bytes or 2^31 frames.
+ * TARN_TOO_LARGE     the file would pass PTRDIFF_MAX bytes, 2^31 frames, or what the process may make
+ *                    files of (RLIMIT_FSIZE).
  * TARN_NO_MEMORY     the kernel has no address space, memory, large pages or descriptors left.
  * TARN_UNSUPPORTED   it refuses files of memory, or large pages of this size.
  * Linear in the bits of the free maps, which is a small part of the frames. */

@@ -51,7 +51,8 @@ extern "C" {
  * any time: also stores that a window handles while another thread forks, maps or unmaps. Only
  * tarn_space_translate(), read and write keep apart from other threads' stores to pages that are
  * copy on write. A space belongs to the process that made it; after fork(2) the child must leave it
- * alone.
+ * alone. A handler of a signal must not store to pages that are copy on write, for what it interrupts
+ * may hold the lock that the copy needs; and a thread that blocks SIGSEGV ends by such a store.
  *
  * Misuse that is found: ending a space twice, detaching what is no window of it, and what
  * tarn/frames.h says. Fatal, see tarn/base.h.
@@ -183,7 +184,9 @@ TARN_API void tarn_space_deinit(tarn_space *space);
 typedef struct tarn_map_options {
     unsigned access; /* a sum of TARN_PAGE_WRITABLE, TARN_PAGE_USER and TARN_PAGE_SHARED */
     /* The first of a run of frames that somebody holds: each gets a reference more, and the pages
-     * are TARN_PAGE_SHARED. 0: new frames, which read as zero. */
+     * are TARN_PAGE_SHARED. Where a frame is mapped so, it has to be TARN_PAGE_SHARED in every space
+     * that has it: an image of a space to which it is private would see what others write. 0: new
+     * frames, which read as zero. */
     tarn_frame frame;
     /* When not NULL: makes a segment of the pages, and gets its number. Its base is the address, its
      * limit `limit` bytes, at most `size` (0: that), its access that of the pages. */
@@ -200,14 +203,14 @@ typedef struct tarn_map_options {
  * TARN_TOO_LARGE     a frame would have 2^31 references.
  * TARN_NO_MEMORY     upstream has no memory for tables, or the kernel refuses to change a window, for
  *                    instance because the process has too many mappings (vm.max_map_count).
- * TARN_UNSUPPORTED   a window cannot have pages of this size. */
+ *                    Also if there are 65,535 segments. */
 TARN_API tarn_status tarn_space_map(tarn_space *space, uint64_t address, uint64_t size,
                                     const tarn_map_options *options);
 
 /* Maps the frames of [from_address, from_address + size) of `from`, all of which is mapped there,
  * at `address` of `space` too: what is written through one of them is there in both, and a fork of
  * either shares it. `from` may be the space itself. Pages that are copy on write in `from` get
- * their own frames first. Fails as tarn_space_map(); TARN_BAD_ARGUMENT also if a page of `from` is
+ * their own frames first, and keep them if the call then fails. Fails as tarn_space_map(); TARN_BAD_ARGUMENT also if a page of `from` is
  * not mapped, or the spaces have not the same frames. */
 TARN_API tarn_status tarn_space_share(tarn_space *space, uint64_t address, tarn_space *from,
                                       uint64_t from_address, uint64_t size, unsigned access);
@@ -304,8 +307,10 @@ TARN_API tarn_status tarn_space_clear(tarn_space *space, uint64_t address, uint6
  */
 
 typedef struct tarn_attach_options {
-    /* A store to a page that is copy on write gives the page its own frame and goes on, as the
-     * kernel does after fork(2); without it, such a store is a segmentation fault as any other. The
+    /* A store to a page that is copy on write gives the page its own frame and goes on; without it,
+     * such a store is a segmentation fault as any other. Unlike the kernel's after fork(2), this copy is
+     * made for stores of the program alone: a system call that writes to such a page, as read(2) into
+     * it, fails with EFAULT; store a byte there first, or use tarn_space_write(). The
      * first window that wants this makes the process's action for SIGSEGV a handler that calls the
      * previous one for every fault that is not of this kind; when the last one goes, the action is
      * again what it was. */

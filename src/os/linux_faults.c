@@ -31,11 +31,16 @@ static unsigned access_of(const void *context)
 /* As if ours were not there. */
 static void pass_on(int number, siginfo_t *info, void *context)
 {
-    if ((before.sa_flags & SA_SIGINFO) != 0) {
-        before.sa_sigaction(number, info, context);
-    } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-        before.sa_handler(number);
-    } else if (before.sa_handler == SIG_DFL || info->si_code > 0) {
+    const struct sigaction action = before;
+    if ((action.sa_flags & (int)SA_RESETHAND) != 0) {
+        /* It wants one call. */
+        before = (struct sigaction){.sa_handler = SIG_DFL};
+    }
+    if ((action.sa_flags & SA_SIGINFO) != 0) {
+        action.sa_sigaction(number, info, context);
+    } else if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
+        action.sa_handler(number);
+    } else if (action.sa_handler == SIG_DFL || info->si_code > 0) {
         /* A fault happens again as soon as this returns; what somebody sent has to be sent again. No fault can be
          * ignored. */
         const struct sigaction end = {.sa_handler = SIG_DFL};
@@ -63,11 +68,15 @@ int os_faults_handle(os_fault_handler *handler)
 {
     const int saved = errno;
     int error = 0;
+    struct sigaction now = {0};
+    error = sigaction(SIGSEGV, NULL, &now) == 0 ? 0 : errno;
+    if (error == 0 && (now.sa_flags & SA_SIGINFO) == 0 &&
+        (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN)) {
+        is_installed = false; /* nobody in front calls ours any more */
+    }
     /* Who is in front calls ours: to get in front of him would make a ring of the two. */
-    if (!is_installed) {
-        struct sigaction now = {0};
+    if (error == 0 && !is_installed) {
         struct sigaction ours;
-        error = sigaction(SIGSEGV, NULL, &now) == 0 ? 0 : errno;
         memset(&ours, 0, sizeof ours);
         ours.sa_sigaction = on_fault;
         ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (now.sa_flags & SA_NODEFER);

@@ -178,16 +178,20 @@ static void pass_on(int signal, siginfo_t *info, void *context)
         (void)sigaction(signal, &standard, NULL);
         return;
     }
-    if ((handler_before.sa_flags & SA_NODEFER) == 0) {
+    const struct sigaction action = handler_before;
+    if ((action.sa_flags & (int)SA_RESETHAND) != 0) {
+        handler_before = (struct sigaction){.sa_handler = SIG_DFL}; /* it wants one call */
+    }
+    if ((action.sa_flags & SA_NODEFER) == 0) {
         sigset_t itself;
         sigemptyset(&itself);
         sigaddset(&itself, signal);
         (void)sigprocmask(SIG_BLOCK, &itself, NULL);
     }
-    if ((handler_before.sa_flags & SA_SIGINFO) != 0) {
-        handler_before.sa_sigaction(signal, info, context);
-    } else if (handler_before.sa_handler != SIG_DFL && handler_before.sa_handler != SIG_IGN) {
-        handler_before.sa_handler(signal);
+    if ((action.sa_flags & SA_SIGINFO) != 0) {
+        action.sa_sigaction(signal, info, context);
+    } else if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
+        action.sa_handler(signal);
     } else {
         /* The instruction faults again, and now ends the process as it should. */
         const struct sigaction standard = {.sa_handler = SIG_DFL};

@@ -56,7 +56,12 @@ int os_memory_file_create(const char *name, uint64_t size, size_t page_size, int
     if (page_size != os_page_size()) {
         flags |= MFD_HUGETLB | (unsigned)__builtin_ctzll(page_size) << MFD_HUGE_SHIFT;
     }
-    *descriptor = memfd_create(name, flags);
+    /* The kernel has room for so much of a name. */
+    char short_name[200];
+    const size_t length = strlen(name) < sizeof short_name ? strlen(name) : sizeof short_name - 1;
+    memcpy(short_name, name, length);
+    short_name[length] = '\0';
+    *descriptor = memfd_create(short_name, flags);
     if (*descriptor < 0) {
         return outcome(-1, saved);
     }

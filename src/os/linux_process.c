@@ -89,9 +89,17 @@ static bool is_gone_by_proc(uint32_t id)
     const int error = os_file_read(descriptor, stat_bytes, sizeof stat_bytes - 1, &got);
     (void)os_file_close(descriptor);
     stat_bytes[got] = '\0';
-    /* "number (name) state ...", and the name may have anything in it. */
+    /* "number (name) state ...", and the name may have anything in it. Field 20 is the count of threads: where the first
+     * one has ended, the process looks like a zombie while the others live. */
     const char *end = error == 0 ? strrchr(stat_bytes, ')') : NULL;
-    return end != NULL && end[1] == ' ' && (end[2] == 'Z' || end[2] == 'X');
+    if (end == NULL || end[1] != ' ' || (end[2] != 'Z' && end[2] != 'X')) {
+        return false;
+    }
+    const char *field = end + 1;
+    for (unsigned number = 3; field != NULL && number < 20; number++) {
+        field = strchr(field + 1, ' ');
+    }
+    return field != NULL && (field[1] == '0' || (field[1] == '1' && field[2] == ' '));
 }
 
 /* True if the process has ended for certain, also if nobody has waited for it yet. */

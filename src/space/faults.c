@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "space/core.h"
 
+#include <pthread.h>
+
 /*
  * Stores through windows to pages that are copy on write: which window, and then the same as a write through the table.
  *
@@ -9,7 +11,7 @@
  * then the space counts who is inside.
  *
  * All of this runs inside of a signal handler. The thread that faulted can hold none of the locks here: whoever holds one
- * touches no window.
+ * touches no window, and no handler of another signal may interrupt it and do so (tarn/space.h).
  *
  * Source: Seidel and Aragon, "Randomized Search Trees" (Algorithmica 16, 1996).
  */
@@ -128,8 +130,23 @@ static bool on_fault(void *address, unsigned access)
     return is_handled;
 }
 
+/* The child of a fork does not have the thread that may have held the lock; what the tree says is of no use there. */
+static void in_child(void)
+{
+    atomic_store_explicit(&tree_lock.state, 0, memory_order_relaxed);
+    tree = NULL;
+    os_faults_leave();
+}
+
+static void care_for_forks(void)
+{
+    (void)pthread_atfork(NULL, NULL, in_child);
+}
+
 bool faults_watch(space_window *window)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, care_for_forks);
     window->weight = weight_of(window->start);
     os_lock_take(&tree_lock);
     const bool is_ready = tree != NULL || os_faults_handle(on_fault) == 0;

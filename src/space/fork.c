@@ -155,12 +155,10 @@ static tarn_fault own_group(tarn_space *space, group *pages)
     if (windows_change(space, pages->page, pages->count, change, &done) != TARN_OK) {
         put_entries(space, pages, false);
         windows_undo(space, pages->page, pages->count, &done);
-        release_new(space, pages);
         if (is_reserved) {
-            /* The frames that were just given back are put aside again: nobody else can have them all. */
-            space->reserved = frames_reserve(space->frames, pages->copies)
-                                  ? space->reserved
-                                  : space->reserved - pages->copies;
+            frames_put_aside(space->frames, pages->frames, pages->count, WANTED);
+        } else {
+            release_new(space, pages);
         }
         return TARN_FAULT_NO_MEMORY;
     }

@@ -3,6 +3,7 @@
 
 #include "heap/books.h"
 
+#include <errno.h>
 #include <string.h>
 
 /*
@@ -79,9 +80,10 @@ static void tell_error(const tarn_frames_options *options, int error)
 
 static tarn_status status_of(int error)
 {
-    return os_error_is_shortage(error)  ? TARN_NO_MEMORY
-           : os_error_is_refusal(error) ? TARN_UNSUPPORTED
-                                        : TARN_IO_FAILED;
+    return error == EFBIG                ? TARN_TOO_LARGE
+           : os_error_is_shortage(error) ? TARN_NO_MEMORY
+           : os_error_is_refusal(error)  ? TARN_UNSUPPORTED
+                                         : TARN_IO_FAILED;
 }
 
 /* Maps the file and finds the books; undone by unmap_file(). */
@@ -368,6 +370,18 @@ bool frames_reserve(tarn_frames *frames, size_t count)
     }
     frames_unlock(frames);
     return has_enough;
+}
+
+void frames_put_aside(tarn_frames *frames, const tarn_frame *list, size_t count, tarn_frame none)
+{
+    frames_lock(frames);
+    for (size_t i = 0; i < count; i++) {
+        if (list[i] != 0 && list[i] != none) {
+            frames_release_locked(frames, (frames_run){list[i], 1});
+            frames->head->reserved++;
+        }
+    }
+    frames_unlock(frames);
 }
 
 void frames_unreserve(tarn_frames *frames, size_t count)

@@ -95,6 +95,10 @@ bool buddies_check(const tarn_frames *frames, char *fault, size_t fault_size);
 void frames_lock(tarn_frames *frames);
 void frames_unlock(tarn_frames *frames);
 
+/* Gives frames back that were taken from what is put aside, and puts them aside again, in one step: nobody can have them
+ * between the two. `none` and 0 in the list are no frames. */
+void frames_put_aside(tarn_frames *frames, const tarn_frame *list, size_t count, tarn_frame none);
+
 /* Puts frames aside for frames_take_reserved; false if there are not so many free. */
 bool frames_reserve(tarn_frames *frames, size_t count);
 void frames_unreserve(tarn_frames *frames, size_t count);

@@ -488,7 +488,10 @@ void tarn_space_visit(tarn_space *space, tarn_page_visitor *visitor, void *conte
     for (uint64_t page = 0; page < page_count(space);) {
         /* Not while the visitor is called: it may store through a window. */
         space_lock(space);
-        const table_run run = table_run_at(space, page, page_count(space), RUN_MASK);
+        /* No run goes on across the addresses that are not canonical. */
+        const uint64_t half = page_count(space) / 2;
+        const table_run run =
+            table_run_at(space, page, page < half ? half : page_count(space), RUN_MASK);
         space_unlock(space);
         const tarn_page_run view = {.address = address_of(space, page),
                                     .size = run.count << space->shift,

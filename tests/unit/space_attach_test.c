@@ -527,6 +527,74 @@ static void without_an_action_the_process_ends_as_it_would(void **state)
     assert_int_equal(end_of(SIG_IGN, store_where_nothing_is), SIGSEGV);
 }
 
+static int calls_of_once;
+
+static void note_once(int number)
+{
+    (void)number;
+    if (++calls_of_once > 1) {
+        _exit(3);
+    }
+}
+
+/* An action for one call, as reports of crashes are made by. */
+static void store_with_an_action_for_once(unsigned char *window)
+{
+    tarn_space other;
+    tarn_frames frames;
+    const struct sigaction once = {.sa_handler = note_once, .sa_flags = (int)SA_RESETHAND};
+    (void)window;
+    make_frames(&frames, 8);
+    make_space(&other, &frames);
+    sigaction(SIGSEGV, &once, NULL);
+    unsigned char *second = attach(&other, 0, 16, true);
+    *(volatile unsigned char *)second = 1;
+}
+
+static void an_action_for_one_call_is_called_once(void **state)
+{
+    (void)state;
+    const pid_t child = fork();
+    if (child == 0) {
+        const struct rlimit none = {0, 0};
+        setrlimit(RLIMIT_CORE, &none);
+        store_with_an_action_for_once(NULL);
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGSEGV);
+}
+
+static void windows_are_handled_again_after_the_action_was_reset(void **state)
+{
+    (void)state;
+    NEEDS_EXACT_FAULTS();
+    tarn_frames frames;
+    tarn_space space;
+    tarn_space image;
+    struct sigaction original;
+    const struct sigaction mine = {.sa_handler = jump_back};
+    const struct sigaction standard = {.sa_handler = SIG_DFL};
+    make_frames(&frames, 64);
+    make_space(&space, &frames);
+    assert_int_equal(map(&space, 0, 4, RW), TARN_OK);
+    sigaction(SIGSEGV, NULL, &original);
+    unsigned char *window = attach(&space, 0, 16, true);
+    sigaction(SIGSEGV, &mine, NULL); /* in front of the window's */
+    tarn_space_detach(&space, window);
+    sigaction(SIGSEGV, &standard, NULL);
+    window = attach(&space, 0, 16, true);
+    assert_int_equal(tarn_space_snapshot(&space, &image), TARN_OK);
+    window[0] = 1;
+    assert_int_equal(tarn_space_stats(&space).stores, 1);
+    tarn_space_deinit(&image);
+    tarn_space_deinit(&space);
+    sigaction(SIGSEGV, &original, NULL);
+    end_frames(&frames);
+}
+
 static void a_forked_child_cannot_change_the_parents_pages(void **state)
 {
     (void)state;
@@ -813,6 +881,8 @@ int main(void)
         cmocka_unit_test(other_faults_go_to_the_action_before),
         cmocka_unit_test(actions_of_both_kinds_are_called),
         cmocka_unit_test(without_an_action_the_process_ends_as_it_would),
+        cmocka_unit_test(an_action_for_one_call_is_called_once),
+        cmocka_unit_test(windows_are_handled_again_after_the_action_was_reset),
         cmocka_unit_test(a_forked_child_cannot_change_the_parents_pages),
         cmocka_unit_test(an_image_is_of_one_moment_while_threads_write),
         cmocka_unit_test(too_many_mappings_leave_space_and_windows_as_they_were),

@@ -827,6 +827,31 @@ static void a_visit_tells_runs_in_the_order_of_addresses(void **state)
     end_frames(&frames);
 }
 
+static void a_run_ends_where_addresses_are_not_canonical(void **state)
+{
+    (void)state;
+    tarn_frames frames;
+    tarn_space space;
+    tarn_page_run runs[4];
+    tarn_page_run *next = runs;
+    tarn_frame first = 0;
+    make_frames(&frames, 64);
+    make_space(&space, &frames);
+    assert_int_equal(tarn_frames_alloc(&frames, 2, &first), TARN_OK);
+    assert_int_equal(tarn_space_map(&space, ((uint64_t)1 << 47) - PAGE, PAGE,
+                                    &(tarn_map_options){.frame = first}),
+                     TARN_OK);
+    assert_int_equal(tarn_space_map(&space, UPPER, PAGE, &(tarn_map_options){.frame = first + 1}),
+                     TARN_OK);
+    tarn_space_visit(&space, add_run, &next);
+    assert_int_equal(next - runs, 2);
+    assert_int_equal(runs[0].size, PAGE);
+    assert_int_equal(runs[1].address, UPPER);
+    tarn_space_deinit(&space);
+    tarn_frames_release(&frames, first, 2);
+    end_frames(&frames);
+}
+
 static void large_pages_have_fewer_levels(void **state)
 {
     (void)state;
@@ -900,6 +925,7 @@ int main(void)
         cmocka_unit_test(a_space_has_many_segments_and_its_fork_has_them_too),
         cmocka_unit_test(when_upstream_refuses_nothing_has_changed),
         cmocka_unit_test(a_visit_tells_runs_in_the_order_of_addresses),
+        cmocka_unit_test(a_run_ends_where_addresses_are_not_canonical),
         cmocka_unit_test(large_pages_have_fewer_levels),
         cmocka_unit_test(misuse_is_found),
     };
