@@ -652,6 +652,7 @@ void compact_fork(bool before, bool child)
 {
     if (before) {
         os_lock_take(&compact_lock);
+        compact_frames_fork();
         for (span_mesh *mesh = meshes; mesh != NULL; mesh = mesh->next) {
             for (unsigned window = 0; window < window_count(mesh->kind); window++) {
                 if (mesh->frames[window] != NULL && mesh->frames[window]->file != NULL) {
@@ -660,10 +661,10 @@ void compact_fork(bool before, bool child)
             }
         }
         compact_frames_seal();
+        os_freezer_finish();
         return;
     }
     if (child) {
-        os_freezer_forget();
         compact_pass_forget();
     }
     os_lock_release(&compact_lock);

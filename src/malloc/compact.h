@@ -99,6 +99,12 @@ typedef enum frame_view {
 frame_view compact_frame_make_private(const compact_frame *frame, void *window);
 /* What compaction itself had to touch of frames is no more counted as the process's. */
 void compact_frames_hide(void);
+/* The thread that has a table of descriptors of its own and makes passes, while it makes one; else 0. */
+extern uint32_t compact_table;
+/* Closes what sealed files left in the calling thread's own table, and forgets what is in others. */
+void compact_frames_close(void);
+/* Gets descriptors that frame_make_private can use. */
+void compact_frames_fork(void);
 /* Closes the files: from here on every frame is sealed. */
 void compact_frames_seal(void);
 
@@ -175,6 +181,10 @@ static inline void compact_notice(void)
 
 /* Looks for windows that may share frames, and lets them; one pass at a time. Without locks. Returns bytes given back. */
 size_t compact_pass(bool all);
+
+/* The calling thread, which is none of the program's, makes passes from here on with descriptors that the program does not
+ * see: it neither closes them nor finds its own under their numbers. */
+void compact_adopt_thread(void);
 
 /* The child of a fork does not have the thread that was in a pass. */
 void compact_pass_forget(void);

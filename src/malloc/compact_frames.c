@@ -19,7 +19,9 @@
 struct compact_file {
     unsigned char *alias;
     int descriptor;
+    uint32_t thread; /* in whose table that is; 0: the program's */
     uint64_t identity;
+    int at_fork;   /* a descriptor of the program's during a fork, or -1 */
     size_t cut;    /* bytes */
     size_t frames; /* in use, a count */
     compact_frame *free[FRAME_KINDS];
@@ -32,7 +34,10 @@ _Atomic(size_t) compact_frame_pages_held;
 _Atomic(size_t) compact_frame_sealed_windows;
 _Atomic(uint64_t) compact_frames_loosened = 1;
 
+uint32_t compact_table;
+
 static compact_file *files;
+static compact_file *left_files; /* sealed ones whose descriptor another thread has to close */
 static compact_file *spare_files;
 static compact_frame *spare_frames[FRAME_KINDS]; /* records without a place */
 
@@ -65,7 +70,9 @@ static compact_file *make_file(void)
         spare_file_record(file);
         return NULL;
     }
-    descriptor = os_descriptor_raise(descriptor);
+    if (compact_table == 0) {
+        descriptor = os_descriptor_raise(descriptor);
+    }
     file->identity = os_file_identity(descriptor);
     if (os_file_map(descriptor, 0, FILE_BYTES, OS_READ | OS_WRITE, false, NULL, &alias) != 0) {
         (void)os_file_close(descriptor);
@@ -75,6 +82,7 @@ static compact_file *make_file(void)
     os_pages_keep_from_children(alias, FILE_BYTES);
     file->alias = alias;
     file->descriptor = descriptor;
+    file->thread = compact_table;
     file->next = files;
     files = file;
     return file;
@@ -209,7 +217,18 @@ void compact_frame_leave(compact_frame *frame, const uint64_t *granules)
 
 static bool is_known(const compact_file *file)
 {
-    return os_file_identity(file->descriptor) == file->identity;
+    return os_file_identity(file->at_fork) == file->identity;
+}
+
+void compact_frames_fork(void)
+{
+    for (compact_file *file = files; file != NULL; file = file->next) {
+        file->at_fork = file->descriptor;
+        if (file->thread != 0 &&
+            os_descriptor_from(file->thread, file->descriptor, &file->at_fork) != 0) {
+            file->at_fork = -1;
+        }
+    }
 }
 
 frame_view compact_frame_make_private(const compact_frame *frame, void *window)
@@ -217,12 +236,25 @@ frame_view compact_frame_make_private(const compact_frame *frame, void *window)
     void *mapped = NULL;
     const compact_file *file = frame->file;
     /* A descriptor that was closed never becomes ours again: what it is after proves what it was meanwhile. */
-    if (!is_known(file) || os_file_map(file->descriptor, (uint64_t)(frame->alias - file->alias),
+    if (!is_known(file) || os_file_map(file->at_fork, (uint64_t)(frame->alias - file->alias),
                                        compact_frame_bytes(frame->kind), OS_READ | OS_WRITE, true,
                                        window, &mapped) != 0) {
         return FRAME_SHARED;
     }
     return is_known(file) ? FRAME_PRIVATE : FRAME_FOREIGN;
+}
+
+/* A sealed file's memory is free when nobody has it mapped, or open: so its descriptor goes, too. */
+void compact_frames_close(void)
+{
+    while (left_files != NULL) {
+        compact_file *file = left_files;
+        left_files = file->next;
+        if (file->thread == compact_table && compact_table != 0) {
+            (void)os_file_close(file->descriptor);
+        }
+        spare_file_record(file);
+    }
 }
 
 void compact_frames_hide(void)
@@ -251,7 +283,7 @@ void compact_frames_seal(void)
         files = file->next;
         os_pages_unmap(file->alias, FILE_BYTES);
         if (is_known(file)) {
-            (void)os_file_close(file->descriptor);
+            (void)os_file_close(file->at_fork);
         }
         for (unsigned kind = 0; kind < FRAME_KINDS; kind++) {
             while (file->free[kind] != NULL) {
@@ -261,6 +293,11 @@ void compact_frames_seal(void)
                 spare_frames[kind] = frame;
             }
         }
-        spare_file_record(file);
+        if (file->thread != 0) {
+            file->next = left_files;
+            left_files = file;
+        } else {
+            spare_file_record(file);
+        }
     }
 }

@@ -82,6 +82,7 @@ typedef struct workspace {
 
 _Atomic(bool) compact_is_due;
 
+static _Atomic(uint32_t) own_table; /* the thread with a table of descriptors of its own, or 0 */
 static os_lock pass_lock;
 static workspace spans_space;
 static workspace plan_space;
@@ -634,6 +635,10 @@ size_t compact_pass(bool all)
     }
     atomic_store_explicit(&compact_is_due, false, memory_order_relaxed);
     os_lock_take(&compact_lock);
+    compact_table = own_table != 0 && own_table == os_thread_number() ? own_table : 0;
+    if (compact_table != 0) {
+        compact_frames_close();
+    }
     /* Files of memory are no good to a process that locks its own, nor where the kernel promises none. */
     const bool is_possible = !os_memory_is_locked() && !os_memory_is_promised() &&
                              compact_frames_prepare() && os_freezer_prepare() != OS_FREEZER_NONE;
@@ -648,12 +653,23 @@ size_t compact_pass(bool all)
         given = run(all);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
+    os_lock_take(&compact_lock);
+    os_freezer_finish();
+    os_lock_release(&compact_lock);
     os_lock_release(&pass_lock);
     return given;
 }
 
+void compact_adopt_thread(void)
+{
+    own_table = os_descriptors_part() ? os_thread_number() : 0;
+}
+
 void compact_pass_forget(void)
 {
+    own_table = 0;
+    compact_table = 0;
+    compact_frames_close();
     close_space(&plan_space);
     close_space(&spans_space);
     atomic_store_explicit(&pass_lock.state, 0, memory_order_relaxed);

@@ -147,6 +147,9 @@ static void *helper_main(void *unused)
 {
     (void)unused;
     unsigned idle = 0;
+    if (malloc_conf.compact) {
+        compact_adopt_thread();
+    }
     while (atomic_load(&helper) != HELPER_ENDS) {
         if (idle == IDLE_LOOKS) {
             sleep_for_work();

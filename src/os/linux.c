@@ -188,17 +188,34 @@ uint64_t os_random(void)
     return seed ^ (seed >> 31);
 }
 
+/* The program's descriptor, for a thread that has a table of its own without it. */
+static int reopen(int descriptor)
+{
+    char path[] = "/proc/self/fd/0";
+    path[sizeof path - 2] = (char)('0' + descriptor);
+    return descriptor <= 9 ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+}
+
 void os_write(int descriptor, const char *text, size_t size)
 {
     const int saved = errno;
+    int other = -1;
     while (size > 0) {
-        const ssize_t written = write(descriptor, text, size);
+        const ssize_t written = write(other >= 0 ? other : descriptor, text, size);
         if (written > 0) {
             text += written;
             size -= (size_t)written;
+        } else if (errno == EBADF && other < 0) {
+            other = reopen(descriptor);
+            if (other < 0) {
+                break;
+            }
         } else if (errno != EINTR) {
             break;
         }
+    }
+    if (other >= 0) {
+        (void)close(other);
     }
     errno = saved;
 }

@@ -41,7 +41,7 @@ static const char faults_name[] = "anon_inode:[userfaultfd]";
 /* A program may close a descriptor that it does not know, and open another file under its number. */
 static bool is_ours(int descriptor)
 {
-    char path[48] = "/proc/self/fd/";
+    char path[48] = "/proc/thread-self/fd/";
     char name[sizeof faults_name];
     char digits[16];
     size_t count = 0;
@@ -314,13 +314,7 @@ static bool install_handler(void)
 os_freezer os_freezer_prepare(void)
 {
     const int saved = errno;
-    if (freezer == OS_FREEZER_KERNEL &&
-        !is_ours(atomic_load_explicit(&faults, memory_order_relaxed))) {
-        freezer = OS_FREEZER_NONE;
-    }
-    if (freezer == OS_FREEZER_NONE) {
-        freezer = prepare_kernel() ? OS_FREEZER_KERNEL : OS_FREEZER_SIGNAL;
-    }
+    freezer = prepare_kernel() ? OS_FREEZER_KERNEL : OS_FREEZER_SIGNAL;
     if (freezer == OS_FREEZER_SIGNAL && (any_thread_blocks(SIGSEGV) || !install_handler())) {
         freezer = OS_FREEZER_NONE;
     }
@@ -328,20 +322,19 @@ os_freezer os_freezer_prepare(void)
     return freezer;
 }
 
-os_freezer os_freezer_used(void)
-{
-    return freezer;
-}
-
-void os_freezer_forget(void)
+void os_freezer_finish(void)
 {
     const int saved = errno;
     const int descriptor = atomic_exchange_explicit(&faults, -1, memory_order_relaxed);
     if (is_ours(descriptor)) {
         (void)close(descriptor);
     }
-    freezer = OS_FREEZER_NONE;
     errno = saved;
+}
+
+os_freezer os_freezer_used(void)
+{
+    return freezer;
 }
 
 bool os_pages_freeze(void *start, size_t size)
@@ -350,11 +343,6 @@ bool os_pages_freeze(void *start, size_t size)
     bool done = false;
     if (freezer == OS_FREEZER_KERNEL) {
         done = freeze_by_kernel((uintptr_t)start, size);
-        if (!done && (errno == EBADF || errno == ENOTTY)) {
-            /* The program has closed the descriptor: another one next time. */
-            atomic_store_explicit(&faults, -1, memory_order_relaxed);
-            freezer = OS_FREEZER_NONE;
-        }
     } else if (freezer == OS_FREEZER_SIGNAL) {
         atomic_store(&frozen_start, (uintptr_t)start);
         atomic_store(&frozen_size, size);

@@ -244,6 +244,15 @@ int os_pages_set_access(void *start, size_t size, unsigned access);
 /* A number that tells the file from any other that exists; 0 when the descriptor is none. */
 uint64_t os_file_identity(int descriptor);
 
+/* Gives the calling thread a table of descriptors of its own, with none in it: what the program closes and opens does not
+ * concern it any more, nor the other way round. False when the kernel refuses. */
+bool os_descriptors_part(void);
+
+/* The calling thread's number, and a descriptor of the program's for what a thread has under `descriptor` in a table of its
+ * own; an error number. */
+uint32_t os_thread_number(void);
+int os_descriptor_from(uint32_t thread, int descriptor, int *own);
+
 /* Gives the descriptor a number far from those that programs count on, where there is room. */
 int os_descriptor_raise(int descriptor);
 
@@ -295,10 +304,11 @@ typedef enum os_freezer {
     OS_FREEZER_SIGNAL
 } os_freezer;
 
-/* Gets ready; asks the kernel again what it allows in the child of a fork, after os_freezer_forget. */
+/* Gets ready, for the calling thread, until os_freezer_finish. */
 os_freezer os_freezer_prepare(void);
+void os_freezer_finish(void);
+/* The last one. */
 os_freezer os_freezer_used(void);
-void os_freezer_forget(void);
 
 /* False, with nothing changed, when the kernel refuses. */
 bool os_pages_freeze(void *start, size_t size);
