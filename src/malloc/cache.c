@@ -554,6 +554,10 @@ static void release(malloc_heap *heap, malloc_span *span)
     span->pending_count = 0;
     span->unit = UNIT_NONE;
     span->state = SPAN_FREE;
+    if (malloc_conf.compact) {
+        /* Nobody's, so that a pass does not look at it under the lock of who had it. */
+        atomic_store_explicit(&span->owner, &late_heap, memory_order_release);
+    }
     if (span->mesh == NULL || compact_leave(span)) {
         page_heap_give_unit(span);
     }

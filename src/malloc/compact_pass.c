@@ -128,12 +128,12 @@ static void add_span(void *context, malloc_span *span)
     found->count++;
 }
 
-/* Every span that there is; which of them are candidates is seen under their heaps' locks. */
+/* Every unit that there is; which of them are candidates is seen under their heaps' locks. */
 static bool gather_spans(gathering *found)
 {
     *found = (gathering){0};
     os_lock_take(&process_pages.lock);
-    page_heap_visit_spans(&process_pages, add_span, found);
+    page_heap_visit_units(&process_pages, add_span, found);
     os_lock_release(&process_pages.lock);
     found->limit = found->count;
     found->count = 0;
@@ -142,7 +142,7 @@ static bool gather_spans(gathering *found)
         return false;
     }
     os_lock_take(&process_pages.lock);
-    page_heap_visit_spans(&process_pages, add_span, found);
+    page_heap_visit_units(&process_pages, add_span, found);
     os_lock_release(&process_pages.lock);
     found->count = found->count < found->limit ? found->count : found->limit;
     return true;

@@ -378,7 +378,11 @@ void page_heap_fork(page_heap *pages, bool before);
 /* Bytes of the largest block that needs nothing from the kernel. */
 size_t page_heap_largest(page_heap *pages);
 
-/* Calls for every span in use in the page heap. */
+/* Calls for the books of every unit that can be a span; whether it is one is for who holds its owner's lock to see. */
+void page_heap_visit_units(page_heap *pages, void (*visit)(void *context, malloc_span *span),
+                           void *context);
+
+/* Calls for every span in use in the page heap; all owners stand still. */
 void page_heap_visit_spans(page_heap *pages, void (*visit)(void *context, malloc_span *span),
                            void *context);
 

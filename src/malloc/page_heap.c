@@ -1044,6 +1044,16 @@ void page_heap_visit(page_heap *pages, page_heap_visitor *visit, void *context)
     }
 }
 
+void page_heap_visit_units(page_heap *pages, void (*visit)(void *context, malloc_span *span),
+                           void *context)
+{
+    for (malloc_chunk *chunk = pages->all; chunk != NULL; chunk = chunk->next_all) {
+        for (unsigned unit = 0; chunk->shelf == SHELF_PAGES && unit < unit_count(chunk); unit++) {
+            visit(context, &chunk->spans[unit]);
+        }
+    }
+}
+
 void page_heap_visit_spans(page_heap *pages, void (*visit)(void *context, malloc_span *span),
                            void *context)
 {
