@@ -6,6 +6,7 @@
 #include "base/bits.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <string.h>
 
 /*
@@ -52,6 +53,7 @@ static int kind_of(void *function)
 static __attribute__((noinline, cold)) int find_operator(next_operator *operator)
 {
     const bool was_busy = record_self.is_busy;
+    const int error = errno;
     record_self.is_busy = true;
     void *function = dlsym(RTLD_NEXT, operator->name);
     if (function == NULL) {
@@ -65,6 +67,7 @@ static __attribute__((noinline, cold)) int find_operator(next_operator *operator
     atomic_store(&operator->function, function);
     atomic_store_explicit(&operator->kind, kind, memory_order_release);
     record_self.is_busy = was_busy;
+    errno = error;
     return kind;
 }
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "record/record.h"
 
+#include <errno.h>
 #include <string.h>
 
 /*
@@ -66,12 +67,14 @@ static __attribute__((noinline, cold)) void put_common(record_thread *self, uint
                                                        uint64_t old_block, bool has_old_block,
                                                        uint32_t stack, uint32_t pool)
 {
+    const int error = errno;
     record_stream *stream = record_open_common(self, NEEDED);
     if (stream != NULL) {
         put(stream, head, size, block, old_block, has_old_block, stack, pool,
             record_ticks(record_here));
         record_close_common();
     }
+    errno = error;
 }
 
 void record_alloc(record_thread *self, unsigned op, unsigned alignment_log2, const void *block,
@@ -179,9 +182,11 @@ void record_note(record_thread *self, unsigned which, const void *bytes, size_t 
         record_publish(&self->stream);
         return;
     }
+    const int error = errno;
     record_stream *stream = record_open_common(self, size + 16);
     if (stream != NULL) {
         put_note(stream, which, bytes, size);
         record_close_common();
     }
+    errno = error;
 }

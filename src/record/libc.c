@@ -65,6 +65,7 @@ static __attribute__((noinline, cold)) bool find_next(void)
     if (!atomic_compare_exchange_strong(&finding, &is_new, 1)) {
         return is_new == 2;
     }
+    const int error = errno;
     find(&next.calloc, "calloc");
     find(&next.realloc, "realloc");
     find(&next.free, "free");
@@ -77,6 +78,7 @@ static __attribute__((noinline, cold)) bool find_next(void)
     find(&next.free_aligned_sized, "free_aligned_sized");
     find(&next.malloc, "malloc");
     record_start();
+    errno = error;
     atomic_store(&finding, 2);
     return true;
 }

@@ -4,6 +4,7 @@
 
 #include "base/bits.h"
 
+#include <errno.h>
 #include <string.h>
 
 /*
@@ -113,6 +114,7 @@ uint32_t tarn_record_open(const void *heap, const void *upstream, const char *ki
         return 0;
     }
     self->is_busy = true;
+    const int error = errno;
     uint32_t number = 0;
     if (record_prepare(self, RING_NOTE_BYTES_MAX) || record_here->session != 0) {
         os_lock_take(&record_here->pools_lock);
@@ -130,6 +132,7 @@ uint32_t tarn_record_open(const void *heap, const void *upstream, const char *ki
         tell_pool(self, &pool);
         number = pool.number;
     }
+    errno = error;
     self->is_busy = false;
     return number;
 }
@@ -142,6 +145,7 @@ void tarn_record_note(uint32_t number, unsigned what, const void *block, size_t 
         return;
     }
     self->is_busy = true;
+    const int error = errno;
     record_pool_event(self, what, number, alignment > 1 ? base_log2_floor(alignment) : 0, block,
                       size, __builtin_frame_address(0));
     if (what == TRACE_POOL_CLOSE) {
@@ -149,5 +153,6 @@ void tarn_record_note(uint32_t number, unsigned what, const void *block, size_t 
         remove_pool(number);
         os_lock_release(&record_here->pools_lock);
     }
+    errno = error;
     self->is_busy = false;
 }

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "record/record.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -61,12 +62,8 @@ static __attribute__((noinline)) uint32_t tell(record_thread *self, _Atomic(uint
     return number;
 }
 
-uint32_t record_stack(record_thread *self, void *const *frame)
+static uint32_t number_of(record_thread *self)
 {
-    /* Whoever is ending would leave its walk behind. */
-    if (self->is_ended || !record_unwind(self, frame)) {
-        return 0;
-    }
     const uint64_t hash =
         self->walk->levels[self->walk->count - 1].hash * UINT64_C(0xBF58476D1CE4E5B9);
     const uint64_t tag = hash & ~NUMBER_MASK;
@@ -78,4 +75,17 @@ uint32_t record_stack(record_thread *self, void *const *frame)
         }
     }
     return tell(self, line, tag);
+}
+
+uint32_t record_stack(record_thread *self, void *const *frame)
+{
+    /* Whoever is ending would leave its walk behind. */
+    if (self->is_ended) {
+        return 0;
+    }
+    /* What the kernel says to whoever walks is not the program's to see. */
+    const int error = errno;
+    const uint32_t number = record_unwind(self, frame) ? number_of(self) : 0;
+    errno = error;
+    return number;
 }
