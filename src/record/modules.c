@@ -104,22 +104,22 @@ static int tell_module(struct dl_phdr_info *info, size_t size, void *context)
     return 0;
 }
 
-bool record_modules(record_thread *self)
+record_change record_modules(record_thread *self)
 {
     record_process *here = record_here;
     module_count counted = {0};
     dl_iterate_phdr(count_modules, &counted);
     if (counted.added == here->modules_added && counted.removed == here->modules_removed) {
-        return false;
+        return RECORD_SAME;
     }
     /* Whoever is at it tells them all. */
     if (!os_lock_try(&here->modules_lock)) {
-        return false;
+        return RECORD_SAME;
     }
     const bool are_some_gone = counted.removed != here->modules_removed;
     here->modules_added = counted.added;
     here->modules_removed = counted.removed;
     os_lock_release(&here->modules_lock);
     dl_iterate_phdr(tell_module, self);
-    return are_some_gone;
+    return are_some_gone ? RECORD_SOME_GONE : RECORD_SOME_NEW;
 }

@@ -136,9 +136,11 @@ uint32_t record_stack(record_thread *self, void *const *frame);
 /* pools.c: tells the pools that are open. */
 void record_pools(record_thread *self);
 
-/* modules.c: tells the files that are in memory, if they are not the same as the last time. True if some
- * are gone since then. */
-bool record_modules(record_thread *self);
+/* modules.c: tells the files that are in memory, if they are not the same as the last time, and what has
+ * become of them since then. */
+typedef enum record_change { RECORD_SAME, RECORD_SOME_NEW, RECORD_SOME_GONE } record_change;
+
+record_change record_modules(record_thread *self);
 
 /* -------------------------------------------------------------------------------------------------
  * Writing.

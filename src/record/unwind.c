@@ -5,10 +5,14 @@
 #include "base/bits.h"
 
 #include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -96,6 +100,7 @@ typedef struct unwind_rule {
 } unwind_rule;
 
 static unwind_rule *rules;
+static _Atomic(bool) has_strangers; /* rules of addresses that are no file's code */
 
 /* Of libunwind, found when stacks are asked for: programs that are recorded without need not load it. */
 static struct {
@@ -230,6 +235,27 @@ static int no_name(unw_addr_space_t space, unw_word_t address, char *name, size_
 
 /* NOLINTEND(readability-non-const-parameter) */
 
+static int find_segment(struct dl_phdr_info *info, size_t size, void *context)
+{
+    (void)size;
+    const uint64_t *address = context;
+    for (size_t i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) != 0 &&
+            *address - (info->dlpi_addr + segment->p_vaddr) < segment->p_memsz) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* True if code of a file is there. What a frame that was none says is returned to may be any number, and where
+ * libunwind knows nothing of an address it reads what is there. */
+static bool is_code(uint64_t address)
+{
+    return dl_iterate_phdr(find_segment, &address) != 0;
+}
+
 /* The rule of the code that is returned to at `address`, without its tag. */
 static uint64_t learn(uint64_t address)
 {
@@ -285,12 +311,18 @@ static uint64_t tag_of(uint64_t hash)
 
 static __attribute__((noinline)) uint64_t learn_and_keep(record_thread *self, uint64_t address)
 {
-    if (record_modules(self)) {
-        /* Other code may be where code was. */
+    const record_change change = record_modules(self);
+    if (change == RECORD_SOME_GONE || (change == RECORD_SOME_NEW && atomic_load(&has_strangers))) {
+        /* Other code may be where code was, or was none. */
         memset(rules, 0, RULES * sizeof *rules);
+        atomic_store(&has_strangers, false);
         atomic_fetch_add(&epoch, 1);
     }
-    const uint64_t rule = learn(address);
+    const bool is_known = is_code(address - 1);
+    if (!is_known) {
+        atomic_store(&has_strangers, true);
+    }
+    const uint64_t rule = is_known ? learn(address) : RULE_END;
     const uint64_t hash = mix(address);
     unwind_rule *slot = NULL;
     for (unsigned i = 0; i < PROBES && slot == NULL; i++) {
@@ -339,7 +371,13 @@ static void find_stack(record_thread *self)
     if (syscall(SYS_gettid) == getpid()) {
         const uintptr_t end = (uintptr_t)__libc_stack_end;
         self->stack_high = base_align_up(end, os_page_size());
-        self->stack_low = self->stack_high - ((uintptr_t)1 << 30);
+        /* As far as it may grow. What is further down is mapped by others; where there is no limit,
+         * they are far away. */
+        struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
+        getrlimit(RLIMIT_STACK, &limit);
+        const uintptr_t most = (uintptr_t)1 << 30;
+        self->stack_low =
+            self->stack_high - (limit.rlim_cur < most ? (uintptr_t)limit.rlim_cur : most);
         return;
     }
     pthread_attr_t attributes;
@@ -362,8 +400,14 @@ static bool is_mapped(uintptr_t address, uintptr_t *page_that_is)
     if (page == *page_that_is) {
         return true;
     }
+    /* The kernel reads it for us, and says what cannot be read; where that is forbidden, it at least
+     * says what is mapped. */
+    uint64_t word;
+    const struct iovec to = {.iov_base = &word, .iov_len = sizeof word};
+    const struct iovec from = {.iov_base = (void *)page, .iov_len = sizeof word};
     unsigned char resident;
-    if (mincore((void *)page, page_size, &resident) != 0) {
+    if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) != (ssize_t)sizeof word &&
+        ((errno != EPERM && errno != ENOSYS) || mincore((void *)page, page_size, &resident) != 0)) {
         return false;
     }
     *page_that_is = page;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -7,8 +8,10 @@
 #include <new>
 #include <signal.h>
 #include <string>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <thread>
+#include <ucontext.h>
 #include <unistd.h>
 #include <vector>
 
@@ -167,7 +170,8 @@ static int die(const char *how)
 /* By longjmp-free but uneven frames: variable arrays move the frame's end. */
 [[gnu::noinline]] static void uneven(int levels)
 {
-    volatile char *space = static_cast<char *>(__builtin_alloca(static_cast<std::size_t>(levels) * 48 + 16));
+    volatile char *space =
+        static_cast<char *>(__builtin_alloca(static_cast<std::size_t>(levels) * 48 + 16));
     space[0] = 1;
     if (levels > 0) {
         uneven(levels - 1);
@@ -175,6 +179,61 @@ static int die(const char *how)
         free(keep(malloc(100002)));
     }
     sink = const_cast<char *>(space);
+}
+
+/* The code of a frame so large that whoever takes it for one of a small stack looks beyond its end. */
+[[gnu::noinline]] static void *return_address()
+{
+    return __builtin_return_address(0);
+}
+
+[[gnu::noinline]] static void *place_in_large_frame()
+{
+    volatile char space[65536];
+    space[0] = 1;
+    void *place = return_address();
+    sink = const_cast<char *>(space);
+    return place;
+}
+
+static void *wrong_return;
+static int wrong_status;
+
+/* Asks for memory while its own return address is wrong, and looks whether errno is touched. */
+[[gnu::noinline]] static void ask_with_wrong_return()
+{
+    void *volatile *slot = static_cast<void *volatile *>(__builtin_frame_address(0)) + 1;
+    void *const right = *slot;
+    *slot = wrong_return;
+    errno = 77;
+    void *block = keep(malloc(100001));
+    wrong_status |= errno != 77 ? 1 : 0;
+    errno = 78;
+    free(block);
+    wrong_status |= errno != 78 ? 2 : 0;
+    sink = malloc(static_cast<std::size_t>(-1) / 4);
+    wrong_status |= errno != ENOMEM ? 4 : 0;
+    *slot = right;
+}
+
+static int ask_on_small_stack()
+{
+    const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    const std::size_t size = 64 * page;
+    void *stack = mmap(nullptr, size + 64 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack == MAP_FAILED || mprotect(stack, size, PROT_READ | PROT_WRITE) != 0) {
+        return 9;
+    }
+    wrong_return = place_in_large_frame();
+    static ucontext_t here;
+    static ucontext_t there;
+    getcontext(&there);
+    there.uc_stack.ss_sp = stack;
+    there.uc_stack.ss_size = size;
+    there.uc_link = &here;
+    makecontext(&there, ask_with_wrong_return, 0);
+    swapcontext(&here, &there);
+    return wrong_status;
 }
 
 int main(int argc, char **argv)
@@ -203,6 +262,14 @@ int main(int argc, char **argv)
             usleep(10000);
         }
         return churn(number);
+    }
+    if (what == "small-stack") {
+        return ask_on_small_stack();
+    }
+    if (what == "wrong-return") {
+        wrong_return = reinterpret_cast<void *>(0x123456789010);
+        ask_with_wrong_return();
+        return wrong_status;
     }
     if (what == "die") {
         return die(argc > 2 ? argv[2] : "");

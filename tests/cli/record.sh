@@ -331,6 +331,18 @@ test_stacks_are_those_of_the_callers() {
     [ "$number" -ge 9 ] && [ "$number" -le 11 ] || fail "$number frames with variable arrays: $frames"
 }
 
+test_errno_is_left_alone_where_a_walk_ends_at_memory_that_is_not_there() {
+    record -- "$asker" small-stack
+    expect_status 0
+    expect_count 1 ' malloc 0x[0-9a-f]+ size 100001 stack '
+}
+
+test_a_return_address_that_is_none_ends_the_stack() {
+    record -- "$asker" wrong-return
+    expect_status 0
+    expect_count 1 ' malloc 0x[0-9a-f]+ size 100001 stack '
+}
+
 test_deep_stacks_are_cut_outside() {
     record -- "$asker" deep 5000
     expect_status 0
