@@ -17,12 +17,15 @@
  * knows about handlers and exceptions. An allocator that brings its own, beside its malloc, is asked by
  * its own, and what it does inside is no event. Any others (a debugger's, a program's library's) are
  * called as if nobody were here: what they ask of malloc is seen there.
+ *
+ * A plug-in may have its C++ library inside, where nobody else sees it, in a program that has none: then
+ * malloc and free serve, and only when there is no memory is the plug-in's own asked.
  */
 
 #define EXPORT __attribute__((visibility("default")))
 #define FRAME ((void *const *)__builtin_frame_address(0))
 
-enum { KIND_UNKNOWN, KIND_STANDARD, KIND_ALLOCATORS, KIND_OTHERS };
+enum { KIND_UNKNOWN, KIND_STANDARD, KIND_ALLOCATORS, KIND_OTHERS, KIND_NONE };
 
 typedef struct next_operator {
     const char *name;
@@ -56,14 +59,13 @@ static __attribute__((noinline, cold)) int find_operator(next_operator *operator
     const int error = errno;
     record_self.is_busy = true;
     void *function = dlsym(RTLD_NEXT, operator->name);
-    if (function == NULL) {
-        /* The standard library came with a plug-in, which keeps its names to itself. */
-        void *library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    /* The standard library came with a plug-in, which keeps its names to itself. */
+    static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"};
+    for (size_t i = 0; function == NULL && i < sizeof libraries / sizeof libraries[0]; i++) {
+        void *library = dlopen(libraries[i], RTLD_LAZY | RTLD_NOLOAD);
         function = library != NULL ? dlsym(library, operator->name) : NULL;
     }
-    TARN_CHECK(function != NULL, "operator new or delete without a C++ library", operator->name,
-               NULL);
-    const int kind = kind_of(function);
+    const int kind = function != NULL ? kind_of(function) : KIND_NONE;
     atomic_store(&operator->function, function);
     atomic_store_explicit(&operator->kind, kind, memory_order_release);
     record_self.is_busy = was_busy;
@@ -81,10 +83,8 @@ typedef void *new_function(size_t size, const void *tag);
 typedef void *aligned_new_function(size_t size, size_t alignment, const void *tag);
 typedef void delete_function(void *block, size_t a, size_t b);
 
-static inline void *call_new(next_operator *operator, size_t size, size_t alignment,
-                             const void *tag)
+static inline void *call_function(void *function, size_t size, size_t alignment, const void *tag)
 {
-    void *function = atomic_load_explicit(&operator->function, memory_order_relaxed);
     if (alignment == 0) {
         new_function *plain;
         memcpy(&plain, &function, sizeof plain);
@@ -95,27 +95,73 @@ static inline void *call_new(next_operator *operator, size_t size, size_t alignm
     return aligned(size, alignment, tag);
 }
 
+static inline void *call_new(next_operator *operator, size_t size, size_t alignment,
+                             const void *tag)
+{
+    return call_function(atomic_load_explicit(&operator->function, memory_order_relaxed), size,
+                         alignment, tag);
+}
+
+/* The operator of the file that the call came from. */
+static void *find_callers(const char *name, void *caller)
+{
+    Dl_info info;
+    if (dladdr(caller, &info) == 0 || info.dli_fname == NULL) {
+        return NULL;
+    }
+    void *file = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+    if (file == NULL) {
+        return NULL;
+    }
+    void *function = dlsym(file, name);
+    dlclose(file); /* it stays: it is calling */
+    return function;
+}
+
+/* There is no memory, and no C++ library that all see. */
+static __attribute__((noinline, cold)) void *fail_to_take(const next_operator *operator,
+                                                          size_t size, size_t alignment,
+                                                          const void *tag, void *caller)
+{
+    if (tag != NULL) {
+        return NULL;
+    }
+    const bool was_busy = record_self.is_busy;
+    record_self.is_busy = true;
+    void *function = find_callers(operator->name, caller);
+    record_self.is_busy = was_busy;
+    /* The name that all see is the one here. */
+    TARN_CHECK(function != NULL && function != dlsym(RTLD_DEFAULT, operator->name),
+               "no memory for operator new, and no C++ library to say so", operator->name, NULL);
+    return call_function(function, size, alignment, tag);
+}
+
 static inline void *take(next_operator *operator, unsigned op, size_t size, size_t alignment,
                          const void *tag, void *const *frame)
 {
     record_thread *self = &record_self;
     record_has_next();
     const int how = kind(operator);
-    if (self->is_busy || how == KIND_OTHERS) {
+    if (how == KIND_OTHERS || (self->is_busy && how != KIND_NONE)) {
         return call_new(operator, size, alignment, tag);
     }
     const unsigned alignment_log2 = alignment > 1 ? base_log2_floor(alignment) : 0;
-    if (how == KIND_STANDARD) {
+    if (how == KIND_STANDARD || how == KIND_NONE) {
         const size_t asked = size != 0 ? size : 1;
+        const bool was_busy = self->is_busy;
         self->is_busy = true;
         void *block = alignment == 0
                           ? next.malloc(asked)
                           : next.aligned_alloc(alignment, base_align_up(asked, alignment));
-        if (base_likely(block != NULL)) {
+        if (base_likely(block != NULL) && !was_busy) {
             record_alloc(self, op, alignment_log2, block, size, frame);
         }
-        self->is_busy = false;
-        return base_likely(block != NULL) ? block : call_new(operator, size, alignment, tag);
+        self->is_busy = was_busy;
+        if (base_likely(block != NULL)) {
+            return block;
+        }
+        return how == KIND_NONE ? fail_to_take(operator, size, alignment, tag, frame[1])
+                                : call_new(operator, size, alignment, tag);
     }
     /* It may throw, so the thread is not made busy: where the operator asks malloc after all, that was
      * the event. */
@@ -141,18 +187,21 @@ static inline void give(next_operator *operator, unsigned op, void *block, size_
     delete_function *function;
     void *symbol = atomic_load_explicit(&operator->function, memory_order_relaxed);
     memcpy(&function, &symbol, sizeof function);
-    if (self->is_busy || how == KIND_OTHERS) {
+    if (how == KIND_OTHERS || (self->is_busy && how != KIND_NONE)) {
         function(block, a, b);
         return;
     }
+    const bool was_busy = self->is_busy;
     self->is_busy = true;
-    record_free(self, op, block, frame);
-    if (how == KIND_STANDARD) {
+    if (!was_busy) {
+        record_free(self, op, block, frame);
+    }
+    if (how == KIND_STANDARD || how == KIND_NONE) {
         next.free(block);
     } else {
         function(block, a, b);
     }
-    self->is_busy = false;
+    self->is_busy = was_busy;
 }
 
 #define NEW(symbol, op)                                                                            \

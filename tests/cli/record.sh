@@ -267,6 +267,16 @@ test_an_allocator_that_is_preloaded_too_is_recorded() {
     expect_order
 }
 
+test_a_plug_in_with_its_own_cxx_library_is_recorded() {
+    [ -f "$fixtures/plugin.so" ] || skip 'there is no plugin.so'
+    record -- "$fixtures/victim" plugin "$fixtures/plugin.so"
+    expect_status 0
+    expect_out bad_alloc
+    expect_count 1 ' new 0x[0-9a-f]+ size 100001( |$)'
+    expect_count 1 ' new\[\] 0x[0-9a-f]+ size 100016 alignment 256( |$)'
+    expect_order
+}
+
 test_a_disk_that_is_full_ends_the_recording_and_not_the_program() {
     needs_recorder
     [ -w /dev/full ] || skip 'there is no /dev/full'

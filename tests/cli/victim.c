@@ -150,10 +150,22 @@ static int print_arguments(int argc, char **argv)
     return 0;
 }
 
+static int run_plugin(const char *path)
+{
+    void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    int (*function)(void);
+    void *symbol = plugin != NULL ? dlsym(plugin, "plugin_run") : NULL;
+    memcpy(&function, &symbol, sizeof function);
+    return function != NULL ? function() : 9;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
     const char *word = argc > 2 ? argv[2] : NULL;
+    if (strcmp(what, "plugin") == 0) {
+        return run_plugin(word);
+    }
     if (strcmp(what, "arguments") == 0) {
         return print_arguments(argc, argv);
     }
