@@ -271,10 +271,11 @@ int cli_record(int argc, char **argv)
     if (outcome.exec_error != 0) {
         return cli_program_exec_failed(&program, outcome.exec_error);
     }
-    if (count == 0 && program.unreached == NULL) {
+    const size_t failures = cli_recorder_failures(recorder);
+    if (count == 0 && failures == 0 && program.unreached == NULL) {
         cli_warning("the program asked nothing of memory that could be recorded");
     }
-    const bool is_whole = report(&options, recordings, count);
+    const bool is_whole = report(&options, recordings, count) && failures == 0;
     status = cli_outcome_exit(&outcome);
     return status == 0 && !is_whole ? CLI_EXIT_TARN : status;
 }

@@ -85,6 +85,7 @@ struct cli_recorder {
     cli_recording *recordings;
     size_t recording_count;
     size_t recording_room;
+    size_t failures; /* programs that could not be recorded */
 };
 
 static int64_t now_ms(void)
@@ -413,6 +414,7 @@ static int begin_session(cli_recorder *recorder, pid_t process)
         !grow(&recorder->waits, &recorder->wait_room, recorder->session_count + 2,
               sizeof *recorder->waits)) {
         free(session);
+        recorder->failures++;
         return -1;
     }
     session->process = process;
@@ -436,6 +438,7 @@ static int begin_session(cli_recorder *recorder, pid_t process)
         if (memory >= 0) {
             close(memory);
         }
+        recorder->failures++;
         return -1;
     }
     recorder->sessions[recorder->session_count++] = session;
@@ -655,4 +658,9 @@ const cli_recording *cli_recorder_finish(cli_recorder *recorder, size_t *count)
     close(recorder->socket);
     *count = recorder->recording_count;
     return recorder->recordings;
+}
+
+size_t cli_recorder_failures(const cli_recorder *recorder)
+{
+    return recorder->failures;
 }

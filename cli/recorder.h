@@ -56,4 +56,7 @@ void cli_recorder_stop(cli_recorder *recorder);
 /* Waits for the end. The recordings, `count` of them, live as long as the process. */
 const cli_recording *cli_recorder_finish(cli_recorder *recorder, size_t *count);
 
+/* After that: how many programs wanted to be recorded and could not be, which was said. */
+size_t cli_recorder_failures(const cli_recorder *recorder);
+
 #endif

@@ -281,6 +281,7 @@ test_a_disk_that_is_full_ends_the_recording_and_not_the_program() {
     needs_recorder
     [ -w /dev/full ] || skip 'there is no /dev/full'
     run record -o /dev/full -- "$asker" churn 400000
+    expect_status 125
     expect_out 'malloc 400000'
     expect_err "cannot"
     expect_err 'No space left on device'
@@ -309,6 +310,8 @@ test_a_folder_that_is_not_there_lets_the_program_run() {
     run record -o no/such/folder/x.trace -- "$asker" churn 1000
     expect_out 'malloc 1000'
     expect_err "in 'no/such/folder/x.trace': No such file or directory"
+    expect_status 125
+    reject_err 'asked nothing of memory'
 }
 
 test_whoever_has_not_the_key_is_not_recorded() {
