@@ -175,6 +175,7 @@ static void wait_for_others(cli_recorder *recorder, int signals, bool is_quiet)
 {
     cli_recorder_expect_end(recorder);
     bool has_said = false;
+    bool is_stopped = false;
     for (;;) {
         struct pollfd waits[] = {
             {.fd = signals, .events = POLLIN},
@@ -185,6 +186,12 @@ static void wait_for_others(cli_recorder *recorder, int signals, bool is_quiet)
             return;
         }
         if (ready > 0 && waits[0].revents != 0 && cli_signals_pass(signals, 0) != 0) {
+            /* Whoever reads the other end of a pipe may keep the recorder waiting for ever. */
+            if (is_stopped) {
+                cli_error("ended before all was written");
+                _exit(CLI_EXIT_TARN);
+            }
+            is_stopped = true;
             cli_recorder_stop(recorder);
         }
         if (ready == 0 && !has_said) {

@@ -275,8 +275,10 @@ static bool open_session(cli_recorder *recorder, recorder_session *session)
         session->recording.command == NULL) {
         return false;
     }
-    session->file = open(session->recording.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (session->file < 0) {
+    /* A pipe that nobody reads yet would keep us, and with us all who are recorded, waiting. */
+    session->file =
+        open(session->recording.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0666);
+    if (session->file < 0 || fcntl(session->file, F_SETFL, 0) != 0) {
         return false;
     }
     session->writer = trace_writer_create(&(trace_writer_options){
@@ -427,7 +429,8 @@ static int begin_session(cli_recorder *recorder, pid_t process)
             cli_error("cannot record process %ld%s%s%s: %s", (long)process,
                       session->recording.path != NULL ? " in '" : "",
                       session->recording.path != NULL ? session->recording.path : "",
-                      session->recording.path != NULL ? "'" : "", strerror(errno));
+                      session->recording.path != NULL ? "'" : "",
+                      errno == ENXIO ? "nobody reads it" : strerror(errno));
         }
         if (session->writer != NULL) {
             trace_writer_close(session->writer, 0);

@@ -144,6 +144,22 @@ static int churn(long rounds)
     return 0;
 }
 
+/* Nothing that a trace could foresee. */
+static int noise(long rounds)
+{
+    unsigned long random = 1;
+    void *live[256] = {};
+    for (long i = 0; i < rounds; i++) {
+        random = random * 6364136223846793005UL + 1442695040888963407UL;
+        void *&slot = live[random >> 56];
+        free(slot);
+        slot = malloc(1 + (random >> 40) % 5000);
+    }
+    std::printf("malloc %ld\n", rounds);
+    std::fflush(stdout);
+    return 0;
+}
+
 static int die(const char *how)
 {
     churn(50000);
@@ -262,6 +278,9 @@ int main(int argc, char **argv)
             usleep(10000);
         }
         return churn(number);
+    }
+    if (what == "noise") {
+        return noise(number);
     }
     if (what == "small-stack") {
         return ask_on_small_stack();

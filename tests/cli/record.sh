@@ -314,6 +314,46 @@ test_a_folder_that_is_not_there_lets_the_program_run() {
     reject_err 'asked nothing of memory'
 }
 
+test_a_pipe_that_nobody_reads_is_refused() {
+    needs_recorder
+    mkfifo pipe || skip 'there are no pipes with names'
+    run record -o pipe -- "$asker" churn 1000
+    expect_status 125
+    expect_out 'malloc 1000'
+    expect_err "in 'pipe': nobody reads it"
+    cat pipe >x.trace &
+    reader=$!
+    sleep 0.2
+    run record -o pipe -- "$asker" churn 1000
+    expect_status 0
+    wait "$reader"
+    lines_of x.trace
+    expect_order
+}
+
+test_a_second_interrupt_ends_a_recorder_that_cannot_write() {
+    needs_recorder
+    mkfifo pipe || skip 'there are no pipes with names'
+    sh -c 'exec 3<pipe; echo $$ >reader; exec sleep 60' &
+    status=0
+    sleep 0.2
+    : >out
+    "$tarn" record -o pipe -- "$asker" noise 300000 >out 2>err &
+    recorder=$!
+    until grep -q 'malloc 300000' out; do
+        sleep 0.05
+    done
+    sleep 0.5
+    kill -INT "$recorder"
+    sleep 0.5
+    kill -0 "$recorder" || fail 'the first interrupt has ended it'
+    kill -INT "$recorder"
+    wait "$recorder" || status=$?
+    kill "$(cat reader)"
+    expect_status 125
+    expect_err 'tarn record: error: ended before all was written'
+}
+
 test_whoever_has_not_the_key_is_not_recorded() {
     needs_recorder
     run record -o 'x.%p.trace' -- sh -c 'TARN_RECORD=${TARN_RECORD%:*}:00000000000000000000000000000000 "$0" churn 10; :' "$asker"
