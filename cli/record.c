@@ -9,6 +9,7 @@
 #include "signals.h"
 #include "trace/ring.h"
 #include "units.h"
+#include "utf8.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -208,13 +209,15 @@ static void wait_for_others(cli_recorder *recorder, int signals, bool is_quiet)
 static void summarize(const cli_recording *recording)
 {
     enum { COMMAND_WIDTH = 48 };
-    const bool is_long = strlen(recording->command) > COMMAND_WIDTH;
+    char shown[CLI_PRINTABLE_SIZE];
+    const char *command = cli_printable(recording->command, shown);
+    const bool is_long = strlen(command) > COMMAND_WIDTH;
     cli_note("%s: %llu events, %s%s live at most, %s, %s%s of '%.*s%s' (%llu)", recording->path,
              (unsigned long long)recording->events, recording->is_peak_estimate ? "about " : "",
              cli_bytes_text(recording->peak_live), cli_bytes_text(recording->written),
              recording->lost == 0 ? "none lost"
                                   : cli_format("%llu lost", (unsigned long long)recording->lost),
-             recording->is_whole ? "," : ", not all written,", COMMAND_WIDTH, recording->command,
+             recording->is_whole ? "," : ", incomplete,", COMMAND_WIDTH, command,
              is_long ? "..." : "", (unsigned long long)recording->process);
 }
 

@@ -4,6 +4,7 @@
 #include "options.h"
 #include "trace/reader.h"
 #include "units.h"
+#include "utf8.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -75,20 +76,34 @@ static int parse(trace_options *options, int argc, char **argv)
  * Lines.
  */
 
-/* Names come from programs: what does not print is shown in hexadecimal. */
+/* Texts come from programs: what is no character, or is one that terminals obey, is shown in hexadecimal, and
+ * before the letters of `marked` comes a backslash. */
+static void print_letters(trace_text text, const char *marked)
+{
+    for (size_t i = 0; i < text.size;) {
+        char letter[5] = "";
+        memcpy(letter, text.start + i, text.size - i < 4 ? text.size - i : 4);
+        size_t size = letter[0] != '\0' ? cli_utf8_size(letter) : 0;
+        const bool is_shown = size > 0 && !cli_utf8_is_control(letter);
+        size = size > 0 ? size : 1;
+        if (is_shown && strchr(marked, letter[0]) != NULL) {
+            putchar('\\');
+        }
+        for (size_t at = 0; at < size; at++) {
+            if (is_shown) {
+                putchar(letter[at]);
+            } else {
+                printf("\\x%02x", (unsigned char)letter[at]);
+            }
+        }
+        i += size;
+    }
+}
+
 static void print_text(trace_text text)
 {
     putchar('"');
-    for (size_t i = 0; i < text.size; i++) {
-        const unsigned char letter = (unsigned char)text.start[i];
-        if (letter == '"' || letter == '\\') {
-            printf("\\%c", letter);
-        } else if (letter < ' ' || letter == 0x7F) {
-            printf("\\x%02x", letter);
-        } else {
-            putchar(letter);
-        }
-    }
+    print_letters(text, "\"\\");
     putchar('"');
 }
 
@@ -221,8 +236,10 @@ static void count_item(trace_figures *figures, const trace_item *item)
         figures->pools++;
         break;
     case TRACE_INFO:
-        printf("%.*s: %.*s\n", (int)item->info.name.size, item->info.name.start,
-               (int)item->info.value.size, item->info.value.start);
+        print_letters(item->info.name, "");
+        printf(": ");
+        print_letters(item->info.value, "");
+        putchar('\n');
         break;
     }
 }

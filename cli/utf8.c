@@ -38,6 +38,13 @@ size_t cli_utf8_size(const char *text)
     return size;
 }
 
+bool cli_utf8_is_control(const char *text)
+{
+    const unsigned char *byte = (const unsigned char *)text;
+    return byte[0] < 0x20 || byte[0] == 0x7f ||
+           (byte[0] == 0xc2 && byte[1] >= 0x80 && byte[1] < 0xa0);
+}
+
 const char *cli_printable(const char *text, char shown[CLI_PRINTABLE_SIZE])
 {
     static const char dots[] = "...";
@@ -49,9 +56,9 @@ const char *cli_printable(const char *text, char shown[CLI_PRINTABLE_SIZE])
             memcpy(shown + used, dots, sizeof dots);
             return shown;
         }
-        if (size == 0 || (unsigned char)*text < 0x20 || *text == 0x7f) {
+        if (size == 0 || cli_utf8_is_control(text)) {
             shown[used++] = '?';
-            text++;
+            text += size > 0 ? size : 1;
             continue;
         }
         memcpy(shown + used, text, size);

@@ -499,6 +499,16 @@ test_a_trace_that_was_cut_is_read_to_its_last_part() {
     expect_err_pattern "^tarn trace: warning: 'cut.trace' was cut short at offset [0-9]+; what comes before it is whole"
 }
 
+test_what_a_program_is_called_does_no_harm_to_a_terminal() {
+    record --stacks=none -- "$asker" churn 10 "$(printf 'a\302\233b\177c\233d\303\251')"
+    expect_status 0
+    run trace x.trace
+    shown='a\xc2\x9bb\x7fc\x9bd'$(printf '\303\251')
+    grep -qF -e "$shown" out || fail 'the summary does not show it in hexadecimal'
+    grep -qF -e "$shown" lines || fail 'the lines do not show it in hexadecimal'
+    ! LC_ALL=C grep -qF -e "$(printf '\233')" out lines err || fail 'a terminal would obey'
+}
+
 test_a_trace_that_was_altered_is_refused_with_the_offset() {
     record --stacks=none -- "$asker" churn 100000
     python3 - <<'PYTHON' || skip 'there is no python3'
