@@ -44,7 +44,7 @@ bool cli_drain_take(cli_drain *drain, bool is_over);
 /* How many of RING_CHUNKS are not free: when many are, the program will soon have to wait for us. */
 uint32_t cli_drain_backlog(const cli_drain *drain);
 
-uint64_t cli_drain_events(const cli_drain *drain);
+uint64_t cli_drain_events(const cli_drain *drain);  /* taken, whether the writer took them or not */
 uint64_t cli_drain_damaged(const cli_drain *drain); /* chunks in which something made no sense */
 
 /* Bytes that were live at most; an estimate where there were too many blocks to remember each. */

@@ -368,15 +368,15 @@ static void set_active(cli_recorder *recorder)
 static void end_session(cli_recorder *recorder, size_t at)
 {
     recorder_session *session = recorder->sessions[at];
-    if (!session->is_failed) {
-        cli_drain_take(session->drain, true);
-    }
+    /* Of what can no longer be written it is counted how much it is. */
+    cli_drain_take(session->drain, true);
+    trace_writer_flush(session->writer);
     cli_recording *recording = &session->recording;
     recording->process = (uint64_t)session->process;
     recording->events = trace_writer_events(session->writer);
-    recording->lost = atomic_load(&session->ring->lost) + cli_drain_damaged(session->drain);
+    recording->lost = atomic_load(&session->ring->lost) + cli_drain_damaged(session->drain) +
+                      cli_drain_events(session->drain) - recording->events;
     recording->peak_live = cli_drain_peak(session->drain, &recording->is_peak_estimate);
-    trace_writer_flush(session->writer);
     const uint64_t whole = trace_writer_whole(session->writer);
     recording->is_whole = trace_writer_close(session->writer, recording->lost);
     if (session->is_failed) {

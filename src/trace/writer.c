@@ -716,7 +716,9 @@ static bool flush_events(trace_writer *writer)
         .last_time = writer->last_time,
     };
     const bool is_sent = send_part(writer, payload, entry);
-    writer->events += writer->count;
+    if (is_sent) {
+        writer->events += writer->count;
+    }
     writer->count = 0;
     return is_sent;
 }
@@ -800,5 +802,5 @@ uint64_t trace_writer_bytes(const trace_writer *writer)
 
 uint64_t trace_writer_events(const trace_writer *writer)
 {
-    return writer->events + writer->count;
+    return writer->events + (writer->is_failed ? 0 : writer->count);
 }

@@ -61,7 +61,8 @@ bool trace_writer_close(trace_writer *writer, uint64_t lost);
 /* Bytes that went to the sink up to the end of the last part that is whole: to there a file may be cut. */
 uint64_t trace_writer_whole(const trace_writer *writer);
 
-/* Bytes that went to the sink, and events that were taken. */
+/* Bytes that went to the sink, and events that were taken; after the sink failed, those that are in whole
+ * parts. */
 uint64_t trace_writer_bytes(const trace_writer *writer);
 uint64_t trace_writer_events(const trace_writer *writer);
 

@@ -300,9 +300,12 @@ test_a_disk_that_is_full_ends_the_recording_and_not_the_program() {
     expect_status 125
     grep -q 'malloc 3000000' out || fail 'the program did not go on'
     expect_err "cannot write 'x.trace': File too large; its recording ends here, the program goes on"
+    cp err told
     "$tarn" trace x.trace >out 2>err || fail 'what there is cannot be read'
     expect_err 'was cut short at offset'
-    [ "$(sed -n 's/^events: //p' out)" -gt 0 ] || fail 'nothing is left'
+    events=$(sed -n 's/^events: //p' out)
+    [ "$events" -gt 0 ] || fail 'nothing is left'
+    grep -qE "x.trace: $events events, .* [0-9]+ lost, incomplete, of" told || fail "it is not said how many: $(cat told)"
 }
 
 test_a_folder_that_is_not_there_lets_the_program_run() {

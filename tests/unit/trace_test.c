@@ -531,6 +531,21 @@ static void a_file_that_cannot_be_read_is_a_fault(void **state)
     free(file.bytes);
 }
 
+/* Events of the parts that are whole. */
+static uint64_t count_events(disk *file)
+{
+    trace_fault fault;
+    const trace_source source = source_of(file);
+    trace_reader *reader = trace_reader_open(&source, &fault);
+    uint64_t count = 0;
+    trace_item item;
+    while (reader != NULL && trace_reader_next(reader, &item) == TRACE_ITEM) {
+        count += item.kind == TRACE_EVENT;
+    }
+    trace_reader_close(reader);
+    return count;
+}
+
 static void a_full_disk_fails_once_and_for_all(void **state)
 {
     (void)state;
@@ -546,8 +561,12 @@ static void a_full_disk_fails_once_and_for_all(void **state)
         if (writer != NULL) {
             const bool before = is_written;
             assert_true(before || !trace_writer_event(writer, &(trace_event){.block = 16}));
+            const uint64_t counted = trace_writer_events(writer);
             is_written = trace_writer_close(writer, 0);
             assert_true(before || !is_written);
+            if (!before) {
+                assert_int_equal(count_events(&file), counted);
+            }
         }
         assert_false(is_written);
         assert_true(file.size <= room);
