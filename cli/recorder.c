@@ -315,6 +315,7 @@ static int make_memory(cli_recorder *recorder, ring_header **ring)
         return -1;
     }
     *ring = start;
+    (*ring)->recorder = (uint32_t)getpid();
     (*ring)->stacks = recorder->options.stacks;
     (*ring)->sample_bytes = recorder->options.sample_bytes;
     return memory;
@@ -378,7 +379,8 @@ static void end_session(cli_recorder *recorder, size_t at)
                       cli_drain_events(session->drain) - recording->events;
     recording->peak_live = cli_drain_peak(session->drain, &recording->is_peak_estimate);
     const uint64_t whole = trace_writer_whole(session->writer);
-    recording->is_whole = trace_writer_close(session->writer, recording->lost);
+    recording->is_whole = trace_writer_close(session->writer, recording->lost) &&
+                          atomic_load(&session->ring->is_incomplete) == 0;
     if (session->is_failed) {
         say_full(recorder, session);
         cut_file(session, whole);

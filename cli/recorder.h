@@ -29,7 +29,7 @@ typedef struct cli_recording {
     uint64_t lost;
     uint64_t peak_live; /* bytes */
     bool is_peak_estimate;
-    bool is_whole;    /* all was written */
+    bool is_whole;    /* all is there */
     uint64_t written; /* bytes */
 } cli_recording;
 

@@ -73,6 +73,8 @@ static __attribute__((noinline, cold)) void put_common(record_thread *self, uint
         put(stream, head, size, block, old_block, has_old_block, stack, pool,
             record_ticks(record_here));
         record_close_common();
+    } else {
+        record_lose();
     }
     errno = error;
 }
@@ -86,11 +88,15 @@ void record_alloc(record_thread *self, unsigned op, unsigned alignment_log2, con
         const uint32_t stack = stack_of(self, size, frame);
         if (base_likely(is_ready(self, NEEDED))) {
             put(&self->stream, head, size, (uintptr_t)block, 0, false, stack, 0, record_now(self));
+        } else {
+            record_lose();
         }
         return;
     }
     if (record_here->session != 0) {
         put_common(self, head, size, (uintptr_t)block, 0, false, stack_of(self, size, frame), 0);
+    } else {
+        record_lose();
     }
 }
 
@@ -104,11 +110,15 @@ static inline void free_at(record_thread *self, unsigned op, const void *block, 
         if (base_likely(is_ready(self, NEEDED))) {
             put(&self->stream, op, 0, (uintptr_t)block, 0, false, stack, 0,
                 ticks != 0 ? ticks : record_now(self));
+        } else {
+            record_lose();
         }
         return;
     }
     if (record_here->session != 0) {
         put_common(self, op, 0, (uintptr_t)block, 0, false, 0, 0);
+    } else {
+        record_lose();
     }
 }
 
@@ -135,12 +145,16 @@ void record_realloc(record_thread *self, const void *old_block, const void *bloc
             }
             put(stream, TRACE_REALLOC, size, (uintptr_t)block, (uintptr_t)old_block, true, stack, 0,
                 record_now(self));
+        } else {
+            record_lose();
         }
         return;
     }
     if (record_here->session != 0) {
         put_common(self, TRACE_REALLOC, size, (uintptr_t)block, (uintptr_t)old_block, true,
                    stack_of(self, size, frame), 0);
+    } else {
+        record_lose();
     }
 }
 
@@ -157,11 +171,15 @@ void record_pool_event(record_thread *self, unsigned op, uint32_t pool, unsigned
         if (is_ready(self, NEEDED)) {
             put(&self->stream, head, size, (uintptr_t)block, 0, false, stack, pool,
                 record_now(self));
+        } else {
+            record_lose();
         }
         return;
     }
     if (record_here->session != 0) {
         put_common(self, head, size, (uintptr_t)block, 0, false, stack, pool);
+    } else {
+        record_lose();
     }
 }
 

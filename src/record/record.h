@@ -38,6 +38,7 @@ typedef struct record_process {
     ring_header *ring;
     uint32_t stacks;
     bool has_tsc;
+    bool has_given_up; /* `tarn record` did nothing for too long */
     uint64_t sample_bytes;
     _Atomic(uint32_t) threads;    /* numbers given */
     _Atomic(uint32_t) stack_ids;  /* numbers given */
@@ -103,6 +104,9 @@ bool record_prepare(record_thread *self, size_t bytes);
 /* The stream that threads share, locked and with room, ready for the thread; NULL: nothing is recorded. */
 record_stream *record_open_common(record_thread *self, size_t bytes);
 void record_close_common(void);
+
+/* An event could not be written: it is counted, if nobody but the recorder thinks that recording is over. */
+void record_lose(void);
 
 /* Called first when the library is loaded. */
 void record_start(void);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -50,38 +51,60 @@ static void stop(record_process *here)
     atomic_store(&here->phase, PHASE_OFF);
 }
 
-/* A connection to the socket, with the key to be said there, or -1. */
-static int call(const char **key)
+/* Nobody takes what the program leaves, and nobody has said so. */
+static void give_up(record_process *here)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const char *name = getenv(RING_SOCKET);
+    atomic_store(&here->ring->is_incomplete, 1);
+    here->has_given_up = true;
+    stop(here);
+}
+
+/* Where `tarn record` is and what to say there. The program may clear its environment, and its children need
+ * both. */
+static struct sockaddr_un home;
+static socklen_t home_length; /* 0: not known */
+static char home_key[sizeof((ring_hello *)0)->key];
+
+static bool find_home(void)
+{
+    const char *name = home_length == 0 ? getenv(RING_SOCKET) : NULL;
     const char *colon = name != NULL ? strchr(name, ':') : NULL;
     const size_t size = colon != NULL ? (size_t)(colon - name) : 0;
-    if (size == 0 || size + 1 > sizeof address.sun_path ||
-        strlen(colon + 1) != sizeof((ring_hello *)0)->key) {
+    if (size != 0 && size + 1 <= sizeof home.sun_path && strlen(colon + 1) == sizeof home_key) {
+        home.sun_family = AF_UNIX;
+        memcpy(home.sun_path + 1, name, size);
+        memcpy(home_key, colon + 1, sizeof home_key);
+        home_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + size);
+    }
+    return home_length != 0;
+}
+
+/* A connection to the socket, or -1. */
+static int call(void)
+{
+    if (!find_home()) {
         return -1;
     }
-    *key = colon + 1;
-    memcpy(address.sun_path + 1, name, size);
     const int socket_ = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (socket_ < 0) {
         return -1;
     }
     const struct timeval patience = {.tv_sec = ANSWER_SECONDS};
     setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    const socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + size);
-    if (connect(socket_, (const struct sockaddr *)&address, length) != 0) {
+    if (connect(socket_, (const struct sockaddr *)&home, home_length) != 0) {
+        const int error = errno;
         close(socket_);
+        errno = error;
         return -1;
     }
     return socket_;
 }
 
 /* The descriptor of the memory, or -1. */
-static int ask(int socket_, const char *key)
+static int ask(int socket_)
 {
     ring_hello hello = {.magic = RING_MAGIC, .version = RING_VERSION};
-    memcpy(hello.key, key, sizeof hello.key);
+    memcpy(hello.key, home_key, sizeof hello.key);
     if (send(socket_, &hello, sizeof hello, MSG_NOSIGNAL) != (ssize_t)sizeof hello) {
         return -1;
     }
@@ -113,12 +136,11 @@ static int ask(int socket_, const char *key)
 
 static ring_header *meet(void)
 {
-    const char *key;
-    const int socket_ = call(&key);
+    const int socket_ = call();
     if (socket_ < 0) {
         return NULL;
     }
-    const int descriptor = ask(socket_, key);
+    const int descriptor = ask(socket_);
     close(socket_);
     if (descriptor < 0) {
         return NULL;
@@ -133,13 +155,16 @@ static ring_header *meet(void)
     return memory;
 }
 
-/* `tarn record` is gone, and not only slow: nobody answers at its socket. */
-static bool is_gone(void)
+/* `tarn record` is gone, and not only slow: its process is not there, and, as processes have other numbers in
+ * other namespaces, nobody listens at its socket. That there is no descriptor to ask with says nothing. */
+static bool is_gone(const ring_header *ring)
 {
-    const char *key;
-    const int socket_ = call(&key);
+    if (kill((pid_t)ring->recorder, 0) == 0 || errno != ESRCH) {
+        return false;
+    }
+    const int socket_ = call();
     if (socket_ < 0) {
-        return true;
+        return errno == ECONNREFUSED;
     }
     close(socket_);
     return false;
@@ -185,6 +210,7 @@ void record_start(void)
         record_here = &never;
         return;
     }
+    find_home();
     has_thread_end = pthread_key_create(&thread_end, end_thread) == 0;
     record_here = page;
 }
@@ -235,7 +261,7 @@ static bool wait_for_free(ring_header *ring)
         silent = now == beat ? silent + 1 : 0;
         beat = now;
         is_alive = atomic_load(&ring->is_stopped) == 0 && silent < WAITS_MAX &&
-                   (silent == 0 || !is_gone());
+                   (silent == 0 || !is_gone(ring));
     }
     atomic_fetch_sub(&ring->sleepers, 1);
     return is_alive;
@@ -254,7 +280,11 @@ static ring_chunk *take_chunk(record_process *here)
             return ring_chunk_at(ring, number);
         }
         if (!wait_for_free(ring)) {
-            stop(here);
+            if (atomic_load(&ring->is_stopped) != 0) {
+                stop(here);
+            } else {
+                give_up(here);
+            }
             return NULL;
         }
     }
@@ -408,6 +438,13 @@ record_stream *record_open_common(record_thread *self, size_t bytes)
     }
     errno = error;
     return stream;
+}
+
+void record_lose(void)
+{
+    if (record_here->has_given_up) {
+        atomic_fetch_add_explicit(&record_here->ring->lost, 1, memory_order_relaxed);
+    }
 }
 
 void record_close_common(void)

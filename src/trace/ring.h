@@ -34,7 +34,7 @@
 #define RING_SOCKET "TARN_RECORD"
 
 enum {
-    RING_VERSION = 1,
+    RING_VERSION = 2,
     RING_CHUNK_SIZE = 1 << 15,
     RING_CHUNKS = 512,
     RING_HEADER_SIZE = 1 << 14,
@@ -70,13 +70,14 @@ typedef struct ring_chunk {
 typedef struct ring_header {
     uint64_t magic;
     uint32_t version;
-    uint32_t stacks;       /* RING_STACKS_... */
-    uint64_t sample_bytes; /* asked for between two stacks, on average */
-    uint32_t has_tsc;      /* ticks are the processor's, else nanoseconds */
-    uint32_t reserved;
-    _Atomic(uint32_t) is_stopped; /* nobody drains any more */
-    _Atomic(uint32_t) beat;       /* changes as long as somebody drains */
-    _Atomic(uint32_t) given_back; /* changes when chunks become free; threads sleep on it */
+    uint32_t stacks;                 /* RING_STACKS_... */
+    uint64_t sample_bytes;           /* asked for between two stacks, on average */
+    uint32_t has_tsc;                /* ticks are the processor's, else nanoseconds */
+    uint32_t recorder;               /* the process that drains */
+    _Atomic(uint32_t) is_incomplete; /* the program waited too long, and went on */
+    _Atomic(uint32_t) is_stopped;    /* nobody drains any more */
+    _Atomic(uint32_t) beat;          /* changes as long as somebody drains */
+    _Atomic(uint32_t) given_back;    /* changes when chunks become free; threads sleep on it */
     _Atomic(uint32_t) sleepers;
     _Atomic(uint64_t) lost;                          /* events that could not be recorded */
     _Atomic(uint64_t) tail;                          /* places of the queue that were ever taken */

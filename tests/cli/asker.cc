@@ -271,7 +271,10 @@ int main(int argc, char **argv)
     if (what == "churn") {
         return churn(number);
     }
-    if (what == "wait-churn") {
+    if (what == "wait-churn" || what == "bare-wait-churn") {
+        if (what == "bare-wait-churn") {
+            clearenv();
+        }
         std::puts("waiting");
         std::fflush(stdout);
         while (access("go", F_OK) != 0) {

@@ -308,6 +308,43 @@ test_a_disk_that_is_full_ends_the_recording_and_not_the_program() {
     grep -qE "x.trace: $events events, .* [0-9]+ lost, incomplete, of" told || fail "it is not said how many: $(cat told)"
 }
 
+# record_with_a_stop SECONDS WHAT COUNT - stops tarn record for so long while the program runs.
+record_with_a_stop() {
+    needs_recorder
+    : >out
+    "$tarn" record --stacks=none -o x.trace -- "$asker" "$2" "$3" >out 2>err &
+    recorder=$!
+    until grep -q waiting out; do
+        sleep 0.02
+    done
+    kill -STOP "$recorder"
+    touch go
+    sleep "$1"
+    kill -CONT "$recorder"
+    status=0
+    wait "$recorder" || status=$?
+    grep -q "malloc $3" out || fail 'the program did not go on'
+}
+
+test_a_recorder_that_is_slow_loses_nothing_of_a_program_without_environment() {
+    record_with_a_stop 2 bare-wait-churn 1500000
+    expect_status 0
+    expect_err ', none lost, of '
+    lines_of x.trace
+    mallocs=$(count ' malloc ')
+    [ "$mallocs" -ge 1500000 ] || fail "only $mallocs of 1500000 are there"
+}
+
+test_what_a_recorder_that_hangs_has_missed_is_counted() {
+    record_with_a_stop 12 wait-churn 1500000
+    expect_status 125
+    expect_err_pattern ', [0-9]+ lost, incomplete, of '
+    lost=$(sed -n 's/.* \([0-9]*\) lost, .*/\1/p' err)
+    events=$(sed -n 's/.*: \([0-9]*\) events, .*/\1/p' err)
+    sum=$((lost + events))
+    [ "$sum" -ge 2999700 ] && [ "$sum" -le 3000200 ] || fail "$events events and $lost lost are not all"
+}
+
 test_a_folder_that_is_not_there_lets_the_program_run() {
     needs_recorder
     run record -o no/such/folder/x.trace -- "$asker" churn 1000
