@@ -127,9 +127,37 @@ void record_free(record_thread *self, unsigned op, const void *block, void *cons
     free_at(self, op, block, 0, frame);
 }
 
+/* Instead of ticks: the block was given up in the common stream. */
+#define BEGAN_IN_COMMON UINT64_MAX
+
+uint64_t record_realloc_begin(record_thread *self, const void *old_block, size_t size,
+                              void *const *frame)
+{
+    if (record_is_alone()) {
+        return self->now;
+    }
+    if (base_likely(is_ready(self, NEEDED_TWICE)) || old_block == NULL ||
+        record_here->session == 0) {
+        return record_ticks(record_here);
+    }
+    /* libc's realloc to nothing frees the block. */
+    put_common(self, size != 0 ? TRACE_MOVE : TRACE_FREE, 0, (uintptr_t)old_block, 0, false,
+               size == 0 && record_here->stacks == RING_STACKS_ALL ? record_stack(self, frame) : 0,
+               0);
+    return BEGAN_IN_COMMON;
+}
+
 void record_realloc(record_thread *self, const void *old_block, const void *block, size_t size,
                     uint64_t began, void *const *frame)
 {
+    if (began == BEGAN_IN_COMMON) {
+        const void *given_up = size != 0 ? old_block : NULL;
+        if (given_up != NULL || block != NULL) {
+            put_common(self, TRACE_REALLOC, size, (uintptr_t)block, (uintptr_t)given_up, true,
+                       stack_of(self, size, frame), 0);
+        }
+        return;
+    }
     if (size == 0 && old_block != NULL && block == NULL) {
         /* libc's frees it; of one that does not, it is not to be seen. */
         free_at(self, TRACE_FREE, old_block, began, frame);

@@ -187,7 +187,7 @@ static void *resize(void *block, size_t size, void *const *frame)
         return next.realloc(block, size);
     }
     self->is_busy = true;
-    const uint64_t began = record_is_alone() ? self->now : record_ticks(record_here);
+    const uint64_t began = record_realloc_begin(self, block, size, frame);
     void *resized = next.realloc(block, size);
     record_realloc(self, block, resized, size, began, frame);
     self->is_busy = false;

@@ -113,6 +113,39 @@ static int crowd(int count)
     return 0;
 }
 
+/* More threads than can have a chunk each, whose blocks move all at once. */
+static int moving_crowd(int count)
+{
+    std::vector<std::thread> all;
+    std::atomic<int> there{0};
+    for (int t = 0; t < count; t++) {
+        all.emplace_back([&, t] {
+            delete[] keep(new char[100001]);
+            there++;
+            while (there < count) {
+                usleep(1000);
+            }
+            for (int i = 0; i < 100; i++) {
+                void *block = keep(std::malloc(2000));
+                block =
+                    keep(std::realloc(block, static_cast<std::size_t>(3000 + (i + t) % 9 * 900)));
+                if (i % 10 == 0) {
+                    block = keep(std::realloc(block, 0));
+                }
+                std::free(block);
+            }
+            there++;
+            while (there < 2 * count) {
+                usleep(1000);
+            }
+        });
+    }
+    for (std::thread &thread : all) {
+        thread.join();
+    }
+    return 0;
+}
+
 static int fork_and_exec(char **argv)
 {
     free(keep(malloc(100001)));
@@ -264,6 +297,9 @@ int main(int argc, char **argv)
     }
     if (what == "crowd") {
         return crowd(number);
+    }
+    if (what == "moving-crowd") {
+        return moving_crowd(number);
     }
     if (what == "fork") {
         return fork_and_exec(argv);

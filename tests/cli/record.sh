@@ -210,6 +210,16 @@ test_more_threads_than_chunks_are_recorded() {
     expect_order
 }
 
+test_blocks_of_more_threads_than_chunks_move_in_order() {
+    for names in '' --addresses; do
+        # shellcheck disable=SC2086 # nothing is meant
+        record --stacks=none $names -- "$asker" moving-crowd 600
+        expect_status 0
+        expect_count 60000 ' malloc 0x[0-9a-f]+ size 2000$'
+        expect_order
+    done
+}
+
 test_fork_and_exec_have_files_of_their_own() {
     needs_recorder
     run record -o 'x.%p.trace' -- "$asker" fork
