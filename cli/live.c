@@ -6,7 +6,8 @@
 
 /*
  * A hash table with open addressing. A small block is in the sample if the low `shift` bits of its address's
- * hash are zero, and then stands for 2^shift blocks; a large one is always in it, and stands for itself.
+ * hash are zero, and then stands for 2^shift blocks; a large one is always in it, and stands for itself. Where
+ * the large ones are too many, what is large becomes larger.
  *
  * Invariant: at most half of the places are taken, so that every search ends.
  */
@@ -31,6 +32,7 @@ struct cli_live {
     size_t move_room;
     uint32_t count;
     unsigned shift;
+    uint64_t large; /* bytes from which on a block is large */
     uint64_t now;
     uint64_t peak;
 };
@@ -44,17 +46,21 @@ static uint64_t hash_of(uint64_t block)
 
 static bool is_chosen(const cli_live *live, uint64_t block, uint64_t size)
 {
-    return size >= LARGE || (hash_of(block) & ((UINT64_C(1) << live->shift) - 1)) == 0;
+    return size >= live->large || (hash_of(block) & ((UINT64_C(1) << live->shift) - 1)) == 0;
 }
 
 static uint64_t weight(const cli_live *live, uint64_t size)
 {
-    return size >= LARGE ? size : size << live->shift;
+    return size >= live->large ? size : size << live->shift;
 }
 
 cli_live *cli_live_create(void)
 {
-    return calloc(1, sizeof(cli_live));
+    cli_live *live = calloc(1, sizeof *live);
+    if (live != NULL) {
+        live->large = LARGE;
+    }
+    return live;
 }
 
 void cli_live_free(cli_live *live)
@@ -94,10 +100,19 @@ static void clear(cli_live *live, uint32_t hole)
     live->count--;
 }
 
-/* Halves the sample of the small ones. */
+/* Halves the sample of the small ones, or makes more of them small, whichever are more. */
 static void thin(cli_live *live)
 {
-    live->shift++;
+    uint32_t large = 0;
+    for (uint32_t at = 0; at < PLACES; at++) {
+        large += live->places[at].block != 0 && live->places[at].size >= live->large;
+    }
+    if (large > live->count / 2) {
+        live->large *= 2;
+        live->shift += live->shift == 0;
+    } else {
+        live->shift++;
+    }
     for (uint32_t at = 0; at < PLACES;) {
         const live_place *place = &live->places[at];
         if (place->block != 0 && !is_chosen(live, place->block, place->size)) {
@@ -130,10 +145,10 @@ void cli_live_add(cli_live *live, uint64_t block, uint64_t size)
     if (live->now > live->peak) {
         live->peak = live->now;
     }
-    /* Large blocks alone may be too many: then the figures are of those that found room. */
     while (live->count > FULL && live->shift < 40) {
         thin(live);
     }
+    /* As many blocks as that there cannot be: then the figures are of those that found room. */
     if (live->count > FULL) {
         cli_live_remove(live, block);
     }

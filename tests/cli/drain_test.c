@@ -250,6 +250,25 @@ static void the_peak_of_many_blocks_is_near(void **state)
     cli_live_free(live);
 }
 
+static void the_peak_of_many_large_blocks_is_near(void **state)
+{
+    (void)state;
+    cli_live *live = cli_live_create();
+    for (uint64_t i = 1; i <= 400000; i++) {
+        cli_live_add(live, 48 * i, 32768 + i % 200 * 512);
+    }
+    cli_live_add(live, 16, UINT64_C(1) << 40);
+    assert_true(cli_live_is_estimate(live));
+    const double should = 400000.0 * (32768.0 + 99.5 * 512.0) + 1099511627776.0;
+    assert_true((double)cli_live_peak(live) - should > -0.02 * 400000.0 * 83712.0);
+    assert_true((double)cli_live_peak(live) - should < 0.02 * 400000.0 * 83712.0);
+    for (uint64_t i = 1; i <= 400000; i++) {
+        cli_live_remove(live, 48 * i);
+    }
+    assert_int_equal(cli_live_now(live), UINT64_C(1) << 40);
+    cli_live_free(live);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +278,7 @@ int main(void)
         cmocka_unit_test(a_ring_that_was_overwritten_does_no_harm),
         cmocka_unit_test(the_peak_of_few_blocks_is_exact),
         cmocka_unit_test(the_peak_of_many_blocks_is_near),
+        cmocka_unit_test(the_peak_of_many_large_blocks_is_near),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
