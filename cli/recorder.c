@@ -42,7 +42,9 @@ enum {
     LEVEL_SMALL = 9, /* zstd's */
     LEVEL_MIDDLE = 3,
     LEVEL_FAST = 1,
-    HELLO_SECONDS = 1,
+    HELLO_MS = 1000,
+    PEERS_MAX = 64,
+    WAITS_FIRST = 2 + PEERS_MAX, /* of the sessions */
     COMMAND_MAX = 4096
 };
 
@@ -59,6 +61,14 @@ typedef struct recorder_session {
     uint64_t flushed_events;
     cli_recording recording;
 } recorder_session;
+
+/* Somebody has connected and not yet said hello. */
+typedef struct recorder_peer {
+    int socket;
+    pid_t process;
+    bool is_stranger; /* of another user */
+    int64_t until_ms;
+} recorder_peer;
 
 struct cli_recorder {
     cli_recorder_options options;
@@ -79,7 +89,9 @@ struct cli_recorder {
     recorder_session **sessions;
     size_t session_count;
     size_t session_room;
-    struct pollfd *waits; /* as many as sessions have room, and two */
+    recorder_peer peers[PEERS_MAX]; /* the oldest first */
+    size_t peer_count;
+    struct pollfd *waits; /* as many as sessions and peers have room, and two */
     size_t wait_room;
     bool has_said_full;
     cli_recording *recordings;
@@ -349,7 +361,10 @@ static bool grow(void *items, size_t *room, size_t count, size_t size)
     if (count < *room) {
         return true;
     }
-    const size_t more = *room != 0 ? 2 * *room : 16;
+    size_t more = *room != 0 ? 2 * *room : 16;
+    while (more <= count) {
+        more *= 2;
+    }
     void *larger = realloc(*array, more * size);
     if (larger == NULL) {
         return false;
@@ -415,7 +430,7 @@ static int begin_session(cli_recorder *recorder, pid_t process)
     if (session == NULL ||
         !grow(&recorder->sessions, &recorder->session_room, recorder->session_count,
               sizeof(recorder_session *)) ||
-        !grow(&recorder->waits, &recorder->wait_room, recorder->session_count + 2,
+        !grow(&recorder->waits, &recorder->wait_room, recorder->session_count + WAITS_FIRST,
               sizeof *recorder->waits)) {
         free(session);
         recorder->failures++;
@@ -451,27 +466,88 @@ static int begin_session(cli_recorder *recorder, pid_t process)
     return memory;
 }
 
-static void receive(cli_recorder *recorder)
+static void drop_peer(cli_recorder *recorder, size_t at)
 {
-    const int peer = accept4(recorder->socket, NULL, NULL, SOCK_CLOEXEC);
-    if (peer < 0) {
-        return;
-    }
-    const struct timeval patience = {.tv_sec = HELLO_SECONDS};
-    setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    struct ucred from;
-    socklen_t size = sizeof from;
+    close(recorder->peers[at].socket);
+    recorder->peer_count--;
+    memmove(&recorder->peers[at], &recorder->peers[at + 1],
+            (recorder->peer_count - at) * sizeof recorder->peers[0]);
+}
+
+/* True when the peer has said what it had to say, or is not waited for any longer. */
+static bool hear(cli_recorder *recorder, const recorder_peer *peer)
+{
     ring_hello hello;
-    if (recv(peer, &hello, sizeof hello, 0) == (ssize_t)sizeof hello && hello.magic == RING_MAGIC &&
-        memcmp(hello.key, recorder->key, sizeof hello.key) == 0 &&
-        getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &from, &size) == 0) {
-        const int memory = hello.version == RING_VERSION ? begin_session(recorder, from.pid) : -1;
-        answer(peer, memory);
+    const ssize_t got = recv(peer->socket, &hello, sizeof hello, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return now_ms() >= peer->until_ms;
+    }
+    if (got == (ssize_t)sizeof hello && hello.magic == RING_MAGIC &&
+        memcmp(hello.key, recorder->key, sizeof hello.key) == 0) {
+        const int memory =
+            hello.version == RING_VERSION ? begin_session(recorder, peer->process) : -1;
+        answer(peer->socket, memory);
         if (memory >= 0) {
             close(memory);
         }
     }
-    close(peer);
+    return true;
+}
+
+/* There is room for one more: strangers, who may be anybody on this machine, make way first, and only for
+ * each other. */
+static bool make_way(cli_recorder *recorder, bool for_stranger)
+{
+    if (recorder->peer_count < PEERS_MAX) {
+        return true;
+    }
+    for (size_t i = 0; i < PEERS_MAX; i++) {
+        if (recorder->peers[i].is_stranger) {
+            drop_peer(recorder, i);
+            return true;
+        }
+    }
+    if (for_stranger) {
+        return false;
+    }
+    drop_peer(recorder, 0);
+    return true;
+}
+
+/* Those who connect say hello at once; who does not is waited for while the others are served. */
+static void receive(cli_recorder *recorder)
+{
+    for (unsigned i = 0; i < PEERS_MAX; i++) {
+        recorder_peer peer = {
+            .socket = accept4(recorder->socket, NULL, NULL, SOCK_CLOEXEC),
+            .until_ms = now_ms() + HELLO_MS,
+        };
+        if (peer.socket < 0) {
+            return;
+        }
+        struct ucred from;
+        socklen_t size = sizeof from;
+        if (getsockopt(peer.socket, SOL_SOCKET, SO_PEERCRED, &from, &size) != 0) {
+            close(peer.socket);
+            continue;
+        }
+        peer.process = from.pid;
+        peer.is_stranger = from.uid != geteuid();
+        if (hear(recorder, &peer) || !make_way(recorder, peer.is_stranger)) {
+            close(peer.socket);
+        } else {
+            recorder->peers[recorder->peer_count++] = peer;
+        }
+    }
+}
+
+static void hear_all(cli_recorder *recorder)
+{
+    for (size_t i = recorder->peer_count; i-- > 0;) {
+        if (hear(recorder, &recorder->peers[i])) {
+            drop_peer(recorder, i);
+        }
+    }
 }
 
 /* -------------------------------------------------------------------------------------------------
@@ -522,12 +598,16 @@ static void wait_for_something(cli_recorder *recorder, struct pollfd *waits, int
 {
     waits[0] = (struct pollfd){.fd = recorder->socket, .events = POLLIN};
     waits[1] = (struct pollfd){.fd = recorder->wish, .events = POLLIN};
+    for (size_t i = 0; i < PEERS_MAX; i++) {
+        const int socket_ = i < recorder->peer_count ? recorder->peers[i].socket : -1;
+        waits[2 + i] = (struct pollfd){.fd = socket_, .events = POLLIN};
+    }
     for (size_t i = 0; i < recorder->session_count; i++) {
-        waits[2 + i] =
+        waits[WAITS_FIRST + i] =
             (struct pollfd){.fd = recorder->sessions[i]->pid_descriptor, .events = POLLIN};
     }
-    if (poll(waits, 2 + recorder->session_count, milliseconds) < 0) {
-        memset(waits, 0, (2 + recorder->session_count) * sizeof *waits);
+    if (poll(waits, WAITS_FIRST + recorder->session_count, milliseconds) < 0) {
+        memset(waits, 0, (WAITS_FIRST + recorder->session_count) * sizeof *waits);
     }
 }
 
@@ -546,17 +626,22 @@ static void *serve(void *context)
         const size_t count = recorder->session_count;
         milliseconds = IDLE_MS;
         for (size_t i = count; i-- > 0;) {
-            if (waits[2 + i].revents != 0) {
+            if (waits[WAITS_FIRST + i].revents != 0) {
                 end_session(recorder, i);
                 milliseconds = 0;
             } else if (attend(recorder, recorder->sessions[i])) {
                 milliseconds = BUSY_MS;
             }
         }
-        if (waits[0].revents != 0) {
+        const bool has_caller = waits[0].revents != 0;
+        hear_all(recorder);
+        if (has_caller) {
             receive(recorder);
             milliseconds = BUSY_MS;
         }
+    }
+    while (recorder->peer_count > 0) {
+        drop_peer(recorder, recorder->peer_count - 1);
     }
     while (recorder->session_count > 0) {
         let_go(recorder->sessions[0]);
@@ -586,7 +671,7 @@ static bool open_socket(cli_recorder *recorder)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const size_t size = strlen(recorder->name);
     memcpy(address.sun_path + 1, recorder->name, size);
-    recorder->socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    recorder->socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     return recorder->socket >= 0 &&
            bind(recorder->socket, (const struct sockaddr *)&address,
                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + size)) == 0 &&
@@ -604,7 +689,7 @@ cli_recorder *cli_recorder_start(const cli_recorder_options *options)
     recorder->wish = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     recorder->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&recorder->lock, NULL);
-    if (!grow(&recorder->waits, &recorder->wait_room, 0, sizeof *recorder->waits)) {
+    if (!grow(&recorder->waits, &recorder->wait_room, WAITS_FIRST, sizeof *recorder->waits)) {
         cli_error("no memory to wait for programs");
         return NULL;
     }

@@ -414,6 +414,24 @@ test_whoever_has_not_the_key_is_not_recorded() {
     expect_count 1 '^info "command" "sh -c'
 }
 
+test_whoever_connects_and_says_nothing_keeps_nobody_waiting() {
+    [ -x /usr/bin/python3 ] || skip 'there is no /usr/bin/python3'
+    needs_recorder
+    run record --stacks=none -o 'x.%p.trace' -- /usr/bin/python3 -c '
+import os, socket, subprocess, sys, time
+name = os.environ["TARN_RECORD"].split(":")[0]
+peers = []
+for i in range(100):
+    peers.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    peers[-1].connect("\0" + name)
+start = time.monotonic()
+subprocess.run([sys.argv[1], "churn", "10"])
+print(time.monotonic() - start < 3)' "$asker"
+    expect_status 0
+    grep -qx True out || fail 'it had to wait'
+    [ "$(find . -name 'x.*.trace' | wc -l)" -ge 2 ] || fail "there are $(ls)"
+}
+
 # ---------------------------------------------------------------------------------------------------------------
 # Stacks.
 
