@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <link.h>
 #include <pthread.h>
 #include <string.h>
@@ -499,6 +500,62 @@ bool record_unwind(record_thread *self, void *const *frame)
     return walk->count > 0;
 }
 
+/* libunwind opens pipes at its first step and keeps them. So that programs find the numbers that they expect for
+ * their own files, the low ones are taken while it does. */
+enum { NUMBERS_MAX = 1024, NUMBERS_ABOVE = 24 };
+
+typedef struct unwind_numbers {
+    uint64_t taken[NUMBERS_MAX / 64];
+} unwind_numbers;
+
+static void take_numbers(unwind_numbers *numbers)
+{
+    struct rlimit limit = {.rlim_cur = 0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    const int end =
+        (int)(limit.rlim_cur < NUMBERS_MAX ? limit.rlim_cur : NUMBERS_MAX) - NUMBERS_ABOVE;
+    const int file = end > 0 ? memfd_create("tarn-numbers", MFD_CLOEXEC) : -1;
+    if (file < 0) {
+        return;
+    }
+    int number = 0;
+    while (number < end) {
+        const int taken = fcntl(file, F_DUPFD_CLOEXEC, number);
+        if (taken < 0) {
+            break;
+        }
+        if (taken >= end) {
+            close(taken);
+            break;
+        }
+        numbers->taken[taken / 64] |= UINT64_C(1) << taken % 64;
+        number = taken + 1;
+    }
+    if (file < end) {
+        numbers->taken[file / 64] |= UINT64_C(1) << file % 64;
+    } else {
+        close(file);
+    }
+}
+
+static void give_numbers_back(const unwind_numbers *numbers)
+{
+    for (int i = 0; i < NUMBERS_MAX; i++) {
+        if ((numbers->taken[i / 64] >> i % 64 & 1) != 0) {
+            close(i);
+        }
+    }
+}
+
+static void take_first_step(void)
+{
+    unwind_numbers numbers = {0};
+    take_numbers(&numbers);
+    unwinder.accessors(*unwinder.here);
+    learn((uintptr_t)__builtin_return_address(0));
+    give_numbers_back(&numbers);
+}
+
 bool record_unwind_start(void)
 {
     if (rules != NULL) {
@@ -540,6 +597,7 @@ bool record_unwind_start(void)
         return false;
     }
     rules = table;
+    take_first_step();
     return true;
 }
 

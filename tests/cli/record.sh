@@ -464,6 +464,19 @@ test_a_return_address_that_is_none_ends_the_stack() {
     expect_count 1 ' malloc 0x[0-9a-f]+ size 100001 stack '
 }
 
+test_low_numbers_of_files_are_left_to_the_program() {
+    needs_recorder
+    ls /proc/self/fd >expected
+    run record -o x.trace -- ls /proc/self/fd
+    expect_status 0
+    # The command may have been given more than 100 files.
+    awk '$1 < 100' expected >low_expected
+    awk '$1 < 100' out >low
+    cmp -s low_expected low || fail "there are $(tr '\n' ' ' <low)instead of $(tr '\n' ' ' <low_expected)"
+    lines_of x.trace
+    expect_count 0 ' malloc 0x[0-9a-f]+ size [0-9]+$'
+}
+
 test_deep_stacks_are_cut_outside() {
     record -- "$asker" deep 5000
     expect_status 0
