@@ -528,11 +528,11 @@ static void take_numbers(unwind_numbers *numbers)
             close(taken);
             break;
         }
-        numbers->taken[taken / 64] |= UINT64_C(1) << taken % 64;
+        numbers->taken[taken / 64] |= UINT64_C(1) << (unsigned)taken % 64;
         number = taken + 1;
     }
-    if (file < end) {
-        numbers->taken[file / 64] |= UINT64_C(1) << file % 64;
+    if (file >= 0 && file < end) {
+        numbers->taken[file / 64] |= UINT64_C(1) << (unsigned)file % 64;
     } else {
         close(file);
     }

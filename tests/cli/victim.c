@@ -152,7 +152,12 @@ static int print_arguments(int argc, char **argv)
 
 static int run_plugin(const char *path)
 {
+#if defined(VICTIM_STATIC)
+    void *plugin = NULL;
+    (void)path;
+#else
     void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+#endif
     int (*function)(void);
     void *symbol = plugin != NULL ? dlsym(plugin, "plugin_run") : NULL;
     memcpy(&function, &symbol, sizeof function);
