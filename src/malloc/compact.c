@@ -432,16 +432,6 @@ copy_granules(uint64_t *to, const uint64_t *from, const uint64_t *granules, unsi
     }
 }
 
-static bool overlap(const uint64_t *one, const uint64_t *other, unsigned words)
-{
-    for (unsigned word = 0; word < words; word++) {
-        if ((one[word] & other[word]) != 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Copies what the window has in use and maps the window there, while its writers wait; compact_lock is held. */
 static bool switch_to(const malloc_span *span, unsigned window, compact_frame *frame,
                       const uint64_t *granules)
@@ -504,14 +494,14 @@ bool compact_move(malloc_span *span, unsigned window, unsigned kind, compact_fra
     os_lock_take(&compact_lock);
     bool done = mesh != NULL && mesh->kind == kind && frame->file != NULL && frame->kind == kind &&
                 (is_new || frame->windows > 0) && frame != mesh->frames[window] &&
-                !overlap(frame->taken, granules, compact_frame_words(kind));
+                !compact_meets(frame->taken, granules, compact_frame_words(kind));
     done = done && switch_to(span, window, frame, granules);
     if (done) {
         compact_frame *old = mesh->frames[window];
         for (unsigned word = 0; word < compact_frame_words(kind); word++) {
             frame->taken[word] |= granules[word];
         }
-        compact_frame_join(frame);
+        frame->windows++;
         if (old != NULL) {
             compact_frame_leave(old, granules);
         } else {

@@ -77,6 +77,17 @@ static inline unsigned compact_frame_words(unsigned kind)
     return (unsigned)(PAGE_GRANULES / 64) << kind;
 }
 
+/* True if a granule is in both. */
+static inline bool compact_meets(const uint64_t *one, const uint64_t *other, unsigned words)
+{
+    for (unsigned word = 0; word < words; word++) {
+        if ((one[word] & other[word]) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* True if the kernel lets there be frames. Under compact_lock. */
 bool compact_frames_prepare(void);
 
@@ -85,8 +96,7 @@ compact_frame *compact_frame_take(unsigned kind);
 /* One without windows goes back. */
 void compact_frame_give(compact_frame *frame);
 
-/* A window has come, whose granules are taken by the caller; or has gone, and `granules` with it. */
-void compact_frame_join(compact_frame *frame);
+/* A window has gone, and `granules` with it. */
 void compact_frame_leave(compact_frame *frame, const uint64_t *granules);
 
 typedef enum frame_view {

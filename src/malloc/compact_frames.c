@@ -21,9 +21,8 @@ struct compact_file {
     int descriptor;
     uint32_t thread; /* in whose table that is; 0: the program's */
     uint64_t identity;
-    int at_fork;   /* a descriptor of the program's during a fork, or -1 */
-    size_t cut;    /* bytes */
-    size_t frames; /* in use, a count */
+    int at_fork; /* a descriptor of the program's during a fork, or -1 */
+    size_t cut;  /* bytes */
     compact_frame *free[FRAME_KINDS];
     compact_file *next;
 };
@@ -168,7 +167,6 @@ compact_frame *compact_frame_take(unsigned kind)
         frame->windows = 0;
         frame->is_leaving = false;
         frame->is_stuck = false;
-        frame->file->frames++;
         link_open(frame);
         atomic_fetch_add_explicit(&compact_frame_pages_held, (size_t)1 << kind,
                                   memory_order_relaxed);
@@ -187,17 +185,11 @@ void compact_frame_give(compact_frame *frame)
         return;
     }
     unlink_open(frame);
-    file->frames--;
     if (os_pages_remove(frame->alias, compact_frame_bytes(frame->kind)) == 0) {
         frame->next = file->free[frame->kind];
         file->free[frame->kind] = frame;
     }
     /* Else the place stays as it is, and is not used again. */
-}
-
-void compact_frame_join(compact_frame *frame)
-{
-    frame->windows++;
 }
 
 void compact_frame_leave(compact_frame *frame, const uint64_t *granules)
@@ -260,7 +252,7 @@ void compact_frames_close(void)
 void compact_frames_hide(void)
 {
     for (const compact_file *file = files; file != NULL; file = file->next) {
-        os_pages_hide(file->alias, file->cut);
+        (void)os_pages_purge(file->alias, file->cut);
     }
 }
 

@@ -373,16 +373,6 @@ static bool has_hope(const plan *made, const window *here, const host *where)
     return (uint64_t)here->live * where->live <= HOPE * granules * here->slot;
 }
 
-static bool meets(const uint64_t *one, const uint64_t *other, unsigned words)
-{
-    for (unsigned word = 0; word < words; word++) {
-        if ((one[word] & other[word]) != 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void join(plan *made, host *where, uint32_t index)
 {
     window *here = window_of(made, index);
@@ -421,7 +411,7 @@ static host *find_host(plan *made, unsigned key, const window *here)
         }
         const bool is_hopeful = has_hope(made, here, where);
         tries += is_hopeful;
-        if (is_hopeful && !meets(where->granules, here->granules, made->words)) {
+        if (is_hopeful && !compact_meets(where->granules, here->granules, made->words)) {
             made->tried += tries;
             return where;
         }
@@ -452,7 +442,7 @@ static void place_rest(plan *made)
                 continue;
             }
             tries++;
-            if (!meets(where->granules, here->granules, made->words)) {
+            if (!compact_meets(where->granules, here->granules, made->words)) {
                 join(made, where, lone->first);
                 lone->is_taken = true;
                 lone->count = 0;

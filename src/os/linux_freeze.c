@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "os/os.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -41,20 +43,14 @@ static const char faults_name[] = "anon_inode:[userfaultfd]";
 /* A program may close a descriptor that it does not know, and open another file under its number. */
 static bool is_ours(int descriptor)
 {
-    char path[48] = "/proc/thread-self/fd/";
+    char path[48];
     char name[sizeof faults_name];
-    char digits[16];
-    size_t count = 0;
     if (descriptor < 0) {
         return false;
     }
-    for (int rest = descriptor; count == 0 || rest > 0; rest /= 10) {
-        digits[count++] = (char)('0' + rest % 10);
-    }
-    size_t length = strlen(path);
-    while (count > 0) {
-        path[length++] = digits[--count];
-    }
+    base_text text = base_text_in(path, sizeof path);
+    base_text_add(&text, "/proc/thread-self/fd/");
+    base_text_add_number(&text, (uint32_t)descriptor, 10);
     const ssize_t got = readlink(path, name, sizeof name);
     return got == (ssize_t)sizeof faults_name - 1 && memcmp(name, faults_name, (size_t)got) == 0;
 }
@@ -240,19 +236,14 @@ static bool says_blocked(const char *text, int signal)
 
 static bool thread_blocks(const char *name, int signal)
 {
-    static const char folder[] = "/proc/self/task/";
-    static const char file[] = "/status";
-    char path[sizeof folder + sizeof file + 16];
+    char path[64];
     char text[4096];
-    const size_t length = strlen(name);
     int descriptor = -1;
     size_t got = 0;
-    if (length > 16) {
-        return true;
-    }
-    memcpy(path, folder, sizeof folder - 1);
-    memcpy(path + sizeof folder - 1, name, length);
-    memcpy(path + sizeof folder - 1 + length, file, sizeof file);
+    base_text file = base_text_in(path, sizeof path);
+    base_text_add(&file, "/proc/self/task/");
+    base_text_add(&file, name);
+    base_text_add(&file, "/status");
     if (os_file_open(path, &descriptor) != 0) {
         return false; /* it has ended */
     }

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "os/os.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -229,28 +231,15 @@ uint32_t os_thread_number(void)
     return (uint32_t)syscall(SYS_gettid);
 }
 
-static void add_number(char *text, uint32_t number)
-{
-    char digits[12];
-    size_t count = 0;
-    do {
-        digits[count++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    text += strlen(text);
-    while (count > 0) {
-        *text++ = digits[--count];
-    }
-    *text = '\0';
-}
-
 int os_descriptor_from(uint32_t thread, int descriptor, int *own)
 {
-    char path[64] = "/proc/self/task/";
+    char path[64];
     const int saved = errno;
-    add_number(path, thread);
-    memcpy(path + strlen(path), "/fd/", sizeof "/fd/");
-    add_number(path, (uint32_t)descriptor);
+    base_text text = base_text_in(path, sizeof path);
+    base_text_add(&text, "/proc/self/task/");
+    base_text_add_number(&text, thread, 10);
+    base_text_add(&text, "/fd/");
+    base_text_add_number(&text, (uint32_t)descriptor, 10);
     *own = open(path, O_RDWR | O_CLOEXEC);
     return outcome(*own, saved);
 }
@@ -286,11 +275,6 @@ int os_pages_remove(void *start, size_t size)
 {
     const int saved = errno;
     return outcome(madvise(start, size, MADV_REMOVE), saved);
-}
-
-void os_pages_hide(void *start, size_t size)
-{
-    (void)os_pages_purge(start, size);
 }
 
 void os_pages_keep_from_children(void *start, size_t size)

@@ -267,9 +267,7 @@ int os_pages_renew(void *start, size_t size);
 /* Shared pages go back to the kernel, wherever they are mapped, and read as zero (MADV_REMOVE). */
 int os_pages_remove(void *start, size_t size);
 
-/* Takes the pages out of this mapping, not out of the file they belong to; and keeps children of a fork from having
- * it. */
-void os_pages_hide(void *start, size_t size);
+/* Keeps children of a fork from having the mapping. */
 void os_pages_keep_from_children(void *start, size_t size);
 
 /* How many pages of a private mapping are copies of the process's own; a count. `pagemap` is what os_pagemap_open gave, a

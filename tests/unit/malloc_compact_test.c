@@ -368,6 +368,16 @@ static void descriptors_that_the_program_closes_do_no_harm(void **state)
 
 /* ---- what the kernel refuses ---- */
 
+/* 77: the kernel did not let the child set the test up. */
+static void judge(pid_t child)
+{
+    const int status = wait_for(child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        skip();
+    }
+    assert_int_equal(status, 0);
+}
+
 static bool refuse(unsigned first, unsigned second)
 {
     struct sock_filter program[] = {
@@ -395,11 +405,7 @@ static void without_files_of_memory_nothing_is_shared(void **state)
         scatter(&chance);
         _exit(stats().windows == 0 && stats().frames == 0 && all_are_whole() ? 0 : 1);
     }
-    const int status = wait_for(child);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
-        skip();
-    }
-    assert_int_equal(status, 0);
+    judge(child);
 }
 
 static void mappings_are_left_to_the_program(void **state)
@@ -425,11 +431,7 @@ static void mappings_are_left_to_the_program(void **state)
         tarn_malloc_trim();
         _exit(stats().windows == 0 && all_are_whole() ? 0 : 1);
     }
-    const int status = wait_for(child);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
-        skip();
-    }
-    assert_int_equal(status, 0);
+    judge(child);
 }
 
 /* ---- writers ---- */
@@ -587,11 +589,7 @@ static void writers_wait_in_a_handler_where_the_kernel_has_none(void **state)
         }
         _exit(good ? 0 : 1);
     }
-    const int status = wait_for(child);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
-        skip();
-    }
-    assert_int_equal(status, 0);
+    judge(child);
 }
 
 static void *block_signals(void *argument)
@@ -630,11 +628,7 @@ static void a_thread_that_blocks_faults_keeps_pages_where_they_are(void **state)
         good = good && stats().windows > 0 && all_are_whole();
         _exit(good ? 0 : 1);
     }
-    const int status = wait_for(child);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
-        skip();
-    }
-    assert_int_equal(status, 0);
+    judge(child);
 }
 
 static void a_child_is_right_whatever_its_parents_threads_write(void **state)
