@@ -2,20 +2,16 @@
 #include "cli.h"
 #include "live.h"
 #include "options.h"
-#include "trace/reader.h"
+#include "trace_file.h"
 #include "units.h"
 #include "utf8.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* tarn trace: what is in a recorded file, as a summary or line by line. */
 
@@ -267,72 +263,34 @@ static void print_figures(const trace_figures *figures, uint64_t file_size)
     printf("file: %" PRIu64 " bytes\n", file_size);
 }
 
-/* -------------------------------------------------------------------------------------------------
- * The file.
- */
-static bool read_file(void *context, uint64_t offset, void *bytes, size_t size)
-{
-    const int *file = context;
-    unsigned char *at = bytes;
-    while (size > 0) {
-        const ssize_t got = pread(*file, at, size, (off_t)offset);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got <= 0) {
-            return false;
-        }
-        at += got;
-        offset += (uint64_t)got;
-        size -= (size_t)got;
-    }
-    return true;
-}
-
-static int report_fault(const trace_options *options, const trace_fault *fault)
-{
-    fflush(stdout);
-    cli_error("'%s', offset %" PRIu64 ": %s", options->path, fault->offset, fault->text);
-    return CLI_EXIT_FAILURE;
-}
-
-static int show(const trace_options *options, trace_reader *reader, uint64_t file_size)
+static int show(const trace_options *options, cli_trace_file *file)
 {
     trace_figures figures = {.live = cli_live_create()};
     if (figures.live == NULL) {
         cli_fail_errno("no memory");
     }
-    const trace_header *header = trace_reader_header(reader);
+    const trace_header *header = trace_reader_header(file->reader);
     printf(options->is_print ? "trace %u.%u process %" PRIu64 "\n"
                              : "format: %u.%u\nprocess: %" PRIu64 "\n",
            header->major, header->minor, header->process);
     trace_item item;
-    trace_result result;
-    while ((result = trace_reader_next(reader, &item)) == TRACE_ITEM) {
+    bool is_sound;
+    while (cli_trace_file_next(file, &item, &is_sound)) {
         if (options->is_print) {
             print_item(&item);
         } else {
             count_item(&figures, &item);
         }
     }
-    if (result == TRACE_END && !options->is_print) {
+    if (is_sound && !options->is_print) {
         trace_summary summary;
-        print_figures(&figures, file_size);
-        if (trace_reader_summary(reader, &summary)) {
+        print_figures(&figures, file->size);
+        if (trace_reader_summary(file->reader, &summary)) {
             printf("lost: %" PRIu64 "\n", summary.lost);
         }
     }
     cli_live_free(figures.live);
-    if (result == TRACE_FAULTY) {
-        return report_fault(options, trace_reader_fault(reader));
-    }
-    uint64_t offset;
-    if (trace_reader_is_cut(reader, &offset)) {
-        fflush(stdout);
-        cli_warning("'%s' was cut short at offset %" PRIu64 "; what comes before it is whole",
-                    options->path, offset);
-    }
-    return 0;
+    return is_sound ? 0 : CLI_EXIT_FAILURE;
 }
 
 int cli_trace(int argc, char **argv)
@@ -342,25 +300,11 @@ int cli_trace(int argc, char **argv)
     if (status >= 0) {
         return status;
     }
-    int file = open(options.path, O_RDONLY | O_CLOEXEC);
-    struct stat about;
-    if (file < 0 || fstat(file, &about) != 0) {
-        cli_error("cannot read '%s': %s", options.path, strerror(errno));
+    cli_trace_file file;
+    if (!cli_trace_file_open(&file, options.path)) {
         return CLI_EXIT_FAILURE;
     }
-    if (!S_ISREG(about.st_mode)) {
-        cli_error("'%s' is no file that can be read from any place", options.path);
-        return CLI_EXIT_FAILURE;
-    }
-    trace_fault fault;
-    trace_reader *reader = trace_reader_open(
-        &(trace_source){.read = read_file, .context = &file, .size = (uint64_t)about.st_size},
-        &fault);
-    if (reader == NULL) {
-        return report_fault(&options, &fault);
-    }
-    status = show(&options, reader, (uint64_t)about.st_size);
-    trace_reader_close(reader);
-    close(file);
+    status = show(&options, &file);
+    cli_trace_file_close(&file);
     return status;
 }
