@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "allocator.h"
+#include "attach.h"
 #include "child.h"
 #include "cli.h"
 #include "environment.h"
@@ -19,6 +20,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* tarn record: a program, and what it asks of memory. */
@@ -31,15 +34,19 @@ typedef struct record_options {
     uint64_t sample_bytes;
     bool with_addresses;
     bool is_quiet;
+    pid_t process;        /* that runs already; 0: none */
+    uint64_t duration_ms; /* of its recording; 0: until it ends, or we do */
     char **program;
 } record_options;
 
-enum { STACKS = CLI_OPTION_LONG, ADDRESSES };
+enum { STACKS = CLI_OPTION_LONG, ADDRESSES, DURATION };
 
 static const struct option long_options[] = {
     {"output", required_argument, NULL, 'o'},
     {"stacks", required_argument, NULL, STACKS},
     {"addresses", no_argument, NULL, ADDRESSES},
+    {"pid", required_argument, NULL, 'p'},
+    {"duration", required_argument, NULL, DURATION},
     {"quiet", no_argument, NULL, 'q'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -50,6 +57,7 @@ static void print_help(void)
     puts("tarn record - record what a program asks of memory\n"
          "\n"
          "Usage: tarn record [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
+         "       tarn record [OPTION]... --pid PROCESS\n"
          "\n"
          "Options:\n"
          "  -o, --output FILE  where to write; %p is the number of the process. Without\n"
@@ -60,6 +68,9 @@ static void print_help(void)
          "                     64 KiB, or BYTES, on average; none. Without it full\n"
          "  --addresses        tell blocks by their addresses, to see where the allocator\n"
          "                     puts them; without it by numbers, which take less room\n"
+         "  -p, --pid PROCESS  record a process that runs already, if it runs on\n"
+         "                     libtarn-malloc, until it ends or Ctrl-C; then it goes on\n"
+         "  --duration TIME    with --pid: so long at most, such as 30s or 5min\n"
          "  -q, --quiet        no summary; errors and warnings only\n"
          "  -h, --help         this text\n"
          "\n"
@@ -109,6 +120,14 @@ static bool take_option(record_options *options, int option, const char *word)
     case ADDRESSES:
         options->with_addresses = true;
         return true;
+    case 'p': {
+        uint64_t process = 0;
+        const bool is_number = cli_option_count("pid", optarg, 1, INT32_MAX, &process);
+        options->process = (pid_t)process;
+        return is_number;
+    }
+    case DURATION:
+        return cli_option_time("duration", optarg, &options->duration_ms);
     case 'q':
         options->is_quiet = true;
         return true;
@@ -124,7 +143,7 @@ static int parse(record_options *options, int argc, char **argv)
     opterr = 0;
     for (;;) {
         const int at = optind;
-        const int option = getopt_long(argc, argv, "+:ho:q", long_options, NULL);
+        const int option = getopt_long(argc, argv, "+:ho:p:q", long_options, NULL);
         if (option == -1) {
             break;
         }
@@ -136,7 +155,15 @@ static int parse(record_options *options, int argc, char **argv)
             return CLI_EXIT_TARN;
         }
     }
-    if (optind >= argc) {
+    if (options->process != 0 && optind < argc) {
+        cli_usage_error("--pid takes no program");
+        return CLI_EXIT_TARN;
+    }
+    if (options->process == 0 && options->duration_ms != 0) {
+        cli_usage_error("--duration is for --pid");
+        return CLI_EXIT_TARN;
+    }
+    if (options->process == 0 && optind >= argc) {
         cli_usage_error("no program given");
         return CLI_EXIT_TARN;
     }
@@ -233,6 +260,76 @@ static bool report(const record_options *options, const cli_recording *recording
     return is_whole;
 }
 
+static cli_recorder *start_recorder(const record_options *options)
+{
+    if (options->stacks != RING_STACKS_NONE && !has_unwinder()) {
+        cli_error("stacks need libunwind (libunwind-x86_64.so.8, Debian's package libunwind8); "
+                  "--stacks=none goes without");
+        return NULL;
+    }
+    return cli_recorder_start(&(cli_recorder_options){
+        .pattern = options->output,
+        .stacks = options->stacks,
+        .sample_bytes = options->sample_bytes,
+        .with_addresses = options->with_addresses,
+    });
+}
+
+/* Until the process ends, the time is over, or the user has had enough: true for the first. */
+static bool wait_for_process(pid_t process, int signals, uint64_t milliseconds)
+{
+    const int ended = (int)syscall(SYS_pidfd_open, process, 0);
+    if (ended < 0) {
+        return true;
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const int64_t end = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + (int64_t)milliseconds;
+    struct pollfd waits[] = {{.fd = signals, .events = POLLIN}, {.fd = ended, .events = POLLIN}};
+    bool is_stopped = false;
+    while (!is_stopped && waits[1].revents == 0) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        const int64_t left = end - ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+        waits[0].revents = 0;
+        if (milliseconds != 0 && left <= 0) {
+            break;
+        }
+        poll(waits, 2, milliseconds == 0 ? -1 : left < INT32_MAX ? (int)left : INT32_MAX);
+        is_stopped = waits[0].revents != 0 && cli_signals_pass(signals, 0) != 0;
+    }
+    close(ended);
+    return waits[1].revents != 0;
+}
+
+static int record_process(const record_options *options, const char *library)
+{
+    const int signals = cli_signals_catch();
+    cli_recorder *recorder = start_recorder(options);
+    if (recorder == NULL) {
+        return CLI_EXIT_TARN;
+    }
+    cli_attachment attachment;
+    const bool is_on =
+        cli_attach(&attachment, options->process, library, cli_recorder_socket(recorder));
+    if (is_on && !options->is_quiet) {
+        cli_note("recording process %ld; Ctrl-C ends the recording", (long)options->process);
+    }
+    if (is_on && wait_for_process(options->process, signals, options->duration_ms)) {
+        wait_for_others(recorder, signals, options->is_quiet);
+    } else {
+        cli_attach_end(&attachment);
+        cli_recorder_stop(recorder);
+    }
+    size_t count;
+    const cli_recording *recordings = cli_recorder_finish(recorder, &count);
+    if (!is_on) {
+        return CLI_EXIT_TARN;
+    }
+    return report(options, recordings, count) && cli_recorder_failures(recorder) == 0
+               ? 0
+               : CLI_EXIT_TARN;
+}
+
 int cli_record(int argc, char **argv)
 {
     record_options options = {
@@ -242,29 +339,22 @@ int cli_record(int argc, char **argv)
     if (status >= 0) {
         return status;
     }
-    status = cli_program_find(&program, options.program);
-    if (status != 0) {
-        return status;
-    }
     const char *library = cli_own_library("libtarn-record.so", "TARN_RECORD_SO");
     if (library == NULL) {
         return CLI_EXIT_TARN;
     }
+    if (options.process != 0) {
+        return record_process(&options, library);
+    }
+    status = cli_program_find(&program, options.program);
+    if (status != 0) {
+        return status;
+    }
     if (program.unreached != NULL) {
         cli_warning("nothing will be recorded, because %s", program.unreached);
     }
-    if (options.stacks != RING_STACKS_NONE && !has_unwinder()) {
-        cli_error("stacks need libunwind (libunwind-x86_64.so.8, Debian's package libunwind8); "
-                  "--stacks=none goes without");
-        return CLI_EXIT_TARN;
-    }
     const int signals = cli_signals_catch();
-    cli_recorder *recorder = cli_recorder_start(&(cli_recorder_options){
-        .pattern = options.output,
-        .stacks = options.stacks,
-        .sample_bytes = options.sample_bytes,
-        .with_addresses = options.with_addresses,
-    });
+    cli_recorder *recorder = start_recorder(&options);
     if (recorder == NULL) {
         return CLI_EXIT_TARN;
     }

@@ -80,7 +80,7 @@ _tarn() {
             _command_offset $((i + 1))
             return
             ;;
-        --runs | --warmup | --output | -o | --stacks) ((i++)) ;;
+        --runs | --warmup | --output | -o | --stacks | --pid | -p | --duration) ((i++)) ;;
         -*) ;;
         *)
             _command_offset "$i"
@@ -89,7 +89,11 @@ _tarn() {
         esac
     done
     case $prev in
-    --runs | --warmup) return ;;
+    --runs | --warmup | --duration) return ;;
+    --pid | -p)
+        mapfile -t COMPREPLY < <(compgen -W "$(command -v pgrep >/dev/null && pgrep -u "$(id -u)")" -- "$cur")
+        return
+        ;;
     --output | -o)
         _filedir
         return
@@ -100,7 +104,7 @@ _tarn() {
         ;;
     esac
     local options='--compare --compare= --runs --warmup --stats --json --json= --quiet --help --'
-    [[ ${words[1]} == record ]] && options='--output --stacks --stacks= --addresses --quiet --help --'
+    [[ ${words[1]} == record ]] && options='--output --stacks --stacks= --addresses --pid --duration --quiet --help --'
     case $cur in
     --stacks=*)
         mapfile -t COMPREPLY < <(compgen -W 'none sampled full all' -- "${cur#--stacks=}")

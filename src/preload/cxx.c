@@ -14,8 +14,12 @@ typedef void new_handler(void);
 extern new_handler *get_new_handler(void) __asm__("_ZSt15get_new_handlerv") __attribute__((weak));
 extern void throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak));
 
+#ifndef PRELOAD_PREFIX
+#define PRELOAD_PREFIX ""
+#endif
+
 #define OPERATOR(declaration, symbol)                                                              \
-    TARN_API declaration __asm__(symbol);                                                          \
+    TARN_API declaration __asm__(PRELOAD_PREFIX symbol);                                           \
     declaration
 
 static void *take(size_t alignment, size_t size)

@@ -58,7 +58,7 @@ static __attribute__((noinline, cold)) int find_operator(next_operator *operator
     const bool was_busy = record_self.is_busy;
     const int error = errno;
     record_self.is_busy = true;
-    void *function = dlsym(RTLD_NEXT, operator->name);
+    void *function = record_next_symbol(operator->name);
     /* The standard library came with a plug-in, which keeps its names to itself. */
     static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"};
     for (size_t i = 0; function == NULL && i < sizeof libraries / sizeof libraries[0]; i++) {

@@ -5,7 +5,6 @@
 
 #include "base/bits.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -54,18 +53,12 @@ static void *take_from_arena(size_t size, size_t alignment)
 
 static void find(void *function, const char *name)
 {
-    void *symbol = dlsym(RTLD_NEXT, name);
+    void *symbol = record_next_symbol(name);
     memcpy(function, &symbol, sizeof symbol);
 }
 
-/* False while somebody is still at it: the arena has to serve. */
-static __attribute__((noinline, cold)) bool find_next(void)
+void record_find_next(void)
 {
-    int is_new = 0;
-    if (!atomic_compare_exchange_strong(&finding, &is_new, 1)) {
-        return is_new == 2;
-    }
-    const int error = errno;
     find(&next.calloc, "calloc");
     find(&next.realloc, "realloc");
     find(&next.free, "free");
@@ -77,6 +70,17 @@ static __attribute__((noinline, cold)) bool find_next(void)
     find(&next.free_sized, "free_sized");
     find(&next.free_aligned_sized, "free_aligned_sized");
     find(&next.malloc, "malloc");
+}
+
+/* False while somebody is still at it: the arena has to serve. */
+static __attribute__((noinline, cold)) bool find_next(void)
+{
+    int is_new = 0;
+    if (!atomic_compare_exchange_strong(&finding, &is_new, 1)) {
+        return is_new == 2;
+    }
+    const int error = errno;
+    record_find_next();
     record_start();
     errno = error;
     atomic_store(&finding, 2);

@@ -25,6 +25,13 @@ typedef struct record_next {
 
 extern record_next next;
 
+/* Fills all of it. */
+void record_find_next(void);
+
+/* attach.c: a function of the next allocator, by name; NULL: it has none. In a program that began without the
+ * recorder those of libtarn-malloc that the program's own calls do not reach. */
+void *record_next_symbol(const char *name);
+
 /* True once the next allocator is known, which the first call sees to; false only inside of that. */
 bool record_has_next(void);
 

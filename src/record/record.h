@@ -37,6 +37,7 @@ typedef struct record_process {
     _Atomic(uint32_t) phase;
     ring_header *ring;
     uint32_t stacks;
+    uint32_t turn; /* of recordings of this process: a later one differs from it */
     bool has_tsc;
     bool has_given_up; /* `tarn record` did nothing for too long */
     uint64_t sample_bytes;
@@ -111,6 +112,13 @@ void record_lose(void);
 /* Called first when the library is loaded. */
 void record_start(void);
 
+/* True while somebody takes what is recorded. */
+bool record_is_on(void);
+
+/* Begins to record a program that was not recorded so far, at the `tarn record` of the address. False if that is
+ * not to be reached. */
+bool record_begin_again(record_thread *self, const char *address);
+
 /* events.c */
 void record_alloc(record_thread *self, unsigned op, unsigned alignment_log2, const void *block,
                   size_t size, void *const *frame);
@@ -140,6 +148,7 @@ bool record_unwind(record_thread *self, void *const *frame);
 
 /* stacks.c: the number of a stack, which is told when it is new; 0: none. */
 bool record_stacks_start(void);
+void record_stacks_forget(void); /* no stack has been told */
 uint32_t record_stack(record_thread *self, void *const *frame);
 
 /* pools.c: tells the pools that are open. */

@@ -65,9 +65,8 @@ static struct sockaddr_un home;
 static socklen_t home_length; /* 0: not known */
 static char home_key[sizeof((ring_hello *)0)->key];
 
-static bool find_home(void)
+static void take_home(const char *name)
 {
-    const char *name = home_length == 0 ? getenv(RING_SOCKET) : NULL;
     const char *colon = name != NULL ? strchr(name, ':') : NULL;
     const size_t size = colon != NULL ? (size_t)(colon - name) : 0;
     if (size != 0 && size + 1 <= sizeof home.sun_path && strlen(colon + 1) == sizeof home_key) {
@@ -75,6 +74,13 @@ static bool find_home(void)
         memcpy(home.sun_path + 1, name, size);
         memcpy(home_key, colon + 1, sizeof home_key);
         home_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + size);
+    }
+}
+
+static bool find_home(void)
+{
+    if (home_length == 0) {
+        take_home(getenv(RING_SOCKET));
     }
     return home_length != 0;
 }
@@ -191,11 +197,18 @@ static bool begin(record_process *here, record_thread *self)
     if (here->stacks != RING_STACKS_NONE && (!record_unwind_start() || !record_stacks_start())) {
         here->stacks = RING_STACKS_NONE;
     }
-    here->session = (uint64_t)getpid();
+    here->session = (uint64_t)getpid() | (uint64_t)here->turn << 32;
     atomic_store(&here->phase, PHASE_ON);
     record_modules(self);
     record_pools(self);
     return true;
+}
+
+static record_process *make_process(void)
+{
+    const size_t size = base_align_up(sizeof(record_process), os_page_size());
+    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return page != MAP_FAILED && madvise(page, size, MADV_WIPEONFORK) == 0 ? page : NULL;
 }
 
 void record_start(void)
@@ -203,16 +216,38 @@ void record_start(void)
     if (record_here != NULL) {
         return;
     }
-    const size_t size = base_align_up(sizeof(record_process), os_page_size());
-    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     static record_process never = {.phase = PHASE_OFF};
-    if (page == MAP_FAILED || madvise(page, size, MADV_WIPEONFORK) != 0) {
+    record_process *page = make_process();
+    if (page == NULL) {
         record_here = &never;
         return;
     }
     find_home();
     has_thread_end = pthread_key_create(&thread_end, end_thread) == 0;
     record_here = page;
+}
+
+bool record_is_on(void)
+{
+    const record_process *here = record_here;
+    return here != NULL && here->session != 0 && atomic_load(&here->ring->is_stopped) == 0 &&
+           !is_gone(here->ring);
+}
+
+bool record_begin_again(record_thread *self, const char *address)
+{
+    static uint32_t turns;
+    /* Not the page that is there: a thread may still be on its way out of the last recording. */
+    record_process *page = make_process();
+    if (page == NULL) {
+        return false;
+    }
+    home_length = 0;
+    take_home(address);
+    record_stacks_forget();
+    page->turn = ++turns;
+    __atomic_store_n(&record_here, page, __ATOMIC_RELEASE);
+    return record_prepare(self, RING_EVENT_BYTES_MAX);
 }
 
 /* -------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ test_help_of_record_and_trace_names_every_option() {
             expect_status 0
             expect_no_err
             options='--help'
-            [ $command = trace ] || options='--output --stacks --addresses --quiet --help'
+            [ $command = trace ] || options='--output --stacks --addresses --pid --duration --quiet --help'
             [ $command = record ] || options='--print --help'
             for option in $options; do
                 grep -q -e "$option" out || fail "no $option in: tarn $words"
@@ -668,6 +668,176 @@ test_redis_under_load_is_recorded() {
     lines_of x.trace
     [ "$(count ' (malloc|calloc|realloc) ')" -gt 60000 ] || fail 'that cannot be all'
     expect_order
+}
+
+# ---------------------------------------------------------------------------------------------------------------
+# Programs that run already.
+
+malloc_library() { echo "$(dirname "$tarn")/../lib/libtarn-malloc.so"; }
+
+# start_resident ARGUMENT... - starts the program; `round` has it play one.
+start_resident() {
+    needs_recorder
+    [ -f "$(malloc_library)" ] || skip 'there is no libtarn-malloc beside this tarn'
+    [ "$(uname -m)" = x86_64 ] || skip 'this is for x86-64'
+    mkfifo commands
+    LD_PRELOAD=$(malloc_library) "$fixtures/resident" "$@" <commands >said 2>err &
+    resident=$!
+    exec 5>commands
+    rounds=0
+}
+
+round() {
+    rounds=$((rounds + 1))
+    echo >&5
+    tries=0
+    until grep -qx "$rounds" said; do
+        tries=$((tries + 1))
+        [ $tries -lt 1000 ] || fail "round $rounds does not end"
+        sleep 0.02
+    done
+}
+
+end_resident() {
+    exec 5>&-
+    status=0
+    wait "$resident" || status=$?
+    [ "$status" -eq 0 ] && grep -qx whole said || fail "the program ended with $status: $(tail -n 1 said) $(cat err)"
+}
+
+# attach FILE - records the program until detach.
+attach() {
+    : >note
+    "$tarn" record --pid "$resident" -o "$1" >/dev/null 2>note 5>&- &
+    recorder=$!
+    tries=0
+    until grep -q 'recording process' note; do
+        tries=$((tries + 1))
+        [ $tries -lt 500 ] && kill -0 "$recorder" || fail "it cannot be recorded: $(cat note)"
+        sleep 0.02
+    done
+}
+
+detach() {
+    kill -INT "$recorder"
+    status=0
+    wait "$recorder" || status=$?
+    expect_status 0
+    grep -q 'none lost' note || fail "no summary: $(cat note)"
+}
+
+# expect_rounds N FILE - the trace has what N rounds ask for, and the order of it.
+expect_rounds() {
+    lines_of "$2"
+    expect_count $((2000 * $1)) ' malloc 0x.* size 1001( |$)'
+    expect_count $((2000 * $1)) ' realloc 0x.* size 3001( |$)'
+    expect_count $((2000 * $1)) ' new\[\] 0x.* size 77( |$)'
+    expect_count $((2000 * $1)) ' new 0x.* size 192 alignment 64( |$)'
+    expect_count $((2000 * $1)) ' calloc 0x.* size 1000( |$)'
+    expect_count $((2000 * $1)) ' delete\[\] '
+    # The program's end deletes some more.
+    [ "$(count ' delete ')" -ge $((2000 * $1)) ] || fail 'deletes are missing'
+}
+
+test_a_running_program_is_recorded_from_then_on() {
+    start_resident
+    round
+    attach x.trace
+    round
+    round
+    detach
+    round
+    end_resident
+    expect_rounds 2 x.trace
+    expect_order
+    grep -q '^stack ' lines || fail 'there are no stacks'
+}
+
+test_a_running_program_is_recorded_again_and_again_while_it_works() {
+    start_resident busy
+    for i in 1 2 3 4 5 6; do
+        attach "x$i.trace"
+        round
+        detach
+        expect_rounds 1 "x$i.trace"
+        round
+    done
+    # While rounds are under way.
+    for i in 1 2 3 4 5 6 7 8; do
+        echo >&5
+        attach y.trace
+        echo >&5
+        detach
+    done
+    rounds=$((rounds + 15))
+    tries=0
+    until grep -qx "$((rounds + 1))" said; do
+        tries=$((tries + 1))
+        [ $tries -lt 1000 ] || fail 'the rounds do not end'
+        sleep 0.02
+    done
+    end_resident
+}
+
+test_a_running_program_that_ends_ends_its_recording() {
+    start_resident
+    attach x.trace
+    round
+    end_resident
+    status=0
+    wait "$recorder" || status=$?
+    expect_status 0
+    expect_rounds 1 x.trace
+}
+
+test_a_running_program_is_recorded_after_a_recorder_that_was_killed() {
+    start_resident
+    attach x.trace
+    run record --pid "$resident"
+    expect_status 125
+    expect_err_line "tarn record: error: process $resident is being recorded already; end that first"
+    kill -KILL "$recorder"
+    wait "$recorder" || true
+    round
+    attach y.trace
+    round
+    detach
+    end_resident
+    expect_rounds 1 y.trace
+}
+
+test_a_running_program_is_recorded_for_a_while() {
+    start_resident
+    run record --pid "$resident" --duration 0.3s -o x.trace
+    expect_status 0
+    expect_err 'none lost'
+    round
+    end_resident
+}
+
+test_a_process_that_cannot_be_recorded_is_refused_with_the_reason() {
+    needs_recorder
+    sleep 60 &
+    other=$!
+    run record --pid $other
+    expect_status 125
+    expect_err "process $other does not run on libtarn-malloc, the one allocator in which recording can be switched on"
+    kill $other
+    wait $other || true
+    run record --pid $other
+    expect_status 125
+    expect_err_line "tarn record: error: there is no process $other"
+    run record --pid 0
+    expect_status 125
+    expect_err "--pid takes a number from 1 to 2147483647, not '0'"
+    run record --pid 1 -- true
+    expect_status 125
+    expect_err_line 'tarn record: error: --pid takes no program'
+    run record --duration 1s -- true
+    expect_status 125
+    expect_err_line 'tarn record: error: --duration is for --pid'
+    ls x.trace tarn.* 2>/dev/null && fail 'a file was left'
+    true
 }
 
 "test_$test_name"

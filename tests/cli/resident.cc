@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+//
+// A program that runs on for as long as its standard input does. Every line that it reads is a round of known
+// requests by each of its threads; when all are done it prints the number of the round. Between rounds the threads
+// wait in different ways. At the end it says whether any byte was lost.
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <time.h>
+#include <unistd.h>
+#include <vector>
+
+namespace
+{
+
+constexpr unsigned threads = 4;
+constexpr unsigned blocks = 500; // of each kind, of each thread, in each round
+
+std::mutex lock;
+std::condition_variable begun;
+std::condition_variable done;
+unsigned rounds;
+unsigned left;
+bool is_over;
+std::atomic<bool> is_damaged{false};
+
+struct alignas(64) wide {
+    unsigned char bytes[192];
+};
+
+template <typename Type> void keep(Type *block)
+{
+    __asm__ volatile("" : : "g"(block) : "memory");
+}
+
+void fill(void *block, size_t size, unsigned char byte)
+{
+    memset(block, byte, size);
+    keep(block);
+    for (size_t i = 0; i < size; i++) {
+        if (static_cast<unsigned char *>(block)[i] != byte) {
+            is_damaged = true;
+        }
+    }
+}
+
+// 1001 bytes by malloc, resized to 3001; 77 by new[]; 192 by new, aligned; 50 times 20 by calloc. All are freed.
+void play(unsigned char byte)
+{
+    for (unsigned i = 0; i < blocks; i++) {
+        void *block = malloc(1001);
+        fill(block, 1001, byte);
+        block = realloc(block, 3001);
+        fill(block, 3001, byte);
+        auto *letters = new unsigned char[77];
+        fill(letters, 77, byte);
+        auto *aligned = new wide;
+        fill(aligned, sizeof *aligned, byte);
+        void *zeroed = calloc(50, 20);
+        fill(zeroed, 1000, byte);
+        free(block);
+        delete[] letters;
+        delete aligned;
+        free(zeroed);
+    }
+}
+
+void work(unsigned number)
+{
+    unsigned seen = 0;
+    for (;;) {
+        {
+            std::unique_lock<std::mutex> held(lock);
+            begun.wait(held, [&] { return is_over || rounds > seen; });
+            if (rounds == seen) {
+                return;
+            }
+            seen++;
+        }
+        play(static_cast<unsigned char>(number * 16 + seen));
+        std::lock_guard<std::mutex> held(lock);
+        if (--left == 0) {
+            done.notify_one();
+        }
+    }
+}
+
+// A system call that is interrupted is taken up again, or this is seen to come back early.
+void sleep_all_along()
+{
+    while (!is_over) {
+        struct timespec before;
+        struct timespec after;
+        clock_gettime(CLOCK_MONOTONIC, &before);
+        usleep(20000);
+        clock_gettime(CLOCK_MONOTONIC, &after);
+        const int64_t slept =
+            (after.tv_sec - before.tv_sec) * INT64_C(1000000000) + after.tv_nsec - before.tv_nsec;
+        if (slept < 19000000) {
+            is_damaged = true;
+        }
+    }
+}
+
+// Neither in a call of the kernel nor at rest, and the values in its registers are to stay.
+void compute_all_along()
+{
+    double sum = 0;
+    double other = 0;
+    for (uint64_t i = 0; !is_over; i++) {
+        sum += static_cast<double>(i & 1023) * 0.5;
+        other += static_cast<double>(i & 1023) * 0.5;
+        if (sum != other) {
+            is_damaged = true;
+        }
+    }
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    std::vector<std::thread> workers;
+    for (unsigned i = 0; i < threads; i++) {
+        workers.emplace_back(work, i);
+    }
+    workers.emplace_back(sleep_all_along);
+    if (argc > 1 && strcmp(argv[1], "busy") == 0) {
+        workers.emplace_back(compute_all_along);
+    }
+    char line[64];
+    ssize_t got;
+    while ((got = read(0, line, sizeof line)) > 0) {
+        for (ssize_t i = 0; i < got; i++) {
+            if (line[i] != '\n') {
+                continue;
+            }
+            std::unique_lock<std::mutex> held(lock);
+            left = threads;
+            rounds++;
+            begun.notify_all();
+            done.wait(held, [] { return left == 0; });
+            dprintf(1, "%u\n", rounds);
+        }
+    }
+    if (got < 0) {
+        is_damaged = true;
+    }
+    {
+        const std::lock_guard<std::mutex> held(lock);
+        is_over = true;
+        begun.notify_all();
+    }
+    for (std::thread &worker : workers) {
+        worker.join();
+    }
+    puts(is_damaged ? "damaged" : "whole");
+    return is_damaged ? 1 : 0;
+}
