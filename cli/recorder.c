@@ -39,7 +39,8 @@ enum {
     BUSY_MS = 1,
     IDLE_MS = 4,
     FLUSH_MS = 5000,
-    LEVEL_SMALL = 9, /* zstd's */
+    LEVEL_SMALLEST = 16, /* zstd's */
+    LEVEL_SMALL = 9,
     LEVEL_MIDDLE = 3,
     LEVEL_FAST = 1,
     HELLO_MS = 1000,
@@ -575,7 +576,8 @@ static bool attend(cli_recorder *recorder, recorder_session *session)
     const uint32_t backlog = cli_drain_backlog(session->drain);
     trace_writer_set_level(session->writer, backlog > RING_CHUNKS / 4    ? LEVEL_FAST
                                             : backlog > RING_CHUNKS / 16 ? LEVEL_MIDDLE
-                                                                         : LEVEL_SMALL);
+                                            : backlog > RING_CHUNKS / 64 ? LEVEL_SMALL
+                                                                         : LEVEL_SMALLEST);
     const bool is_busy = cli_drain_take(session->drain, false);
     flush_now_and_then(session);
     if (session->is_failed) {

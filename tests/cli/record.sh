@@ -685,17 +685,23 @@ start_resident() {
     resident=$!
     exec 5>commands
     rounds=0
+    expect_said ready
+}
+
+# expect_said LINE - waits until the program has printed it.
+expect_said() {
+    tries=0
+    until grep -qx -e "$1" said; do
+        tries=$((tries + 1))
+        [ $tries -lt 1000 ] || fail "the program does not say '$1'"
+        sleep 0.02
+    done
 }
 
 round() {
     rounds=$((rounds + 1))
     echo >&5
-    tries=0
-    until grep -qx "$rounds" said; do
-        tries=$((tries + 1))
-        [ $tries -lt 1000 ] || fail "round $rounds does not end"
-        sleep 0.02
-    done
+    expect_said "$rounds"
 }
 
 end_resident() {
@@ -769,13 +775,7 @@ test_a_running_program_is_recorded_again_and_again_while_it_works() {
         echo >&5
         detach
     done
-    rounds=$((rounds + 15))
-    tries=0
-    until grep -qx "$((rounds + 1))" said; do
-        tries=$((tries + 1))
-        [ $tries -lt 1000 ] || fail 'the rounds do not end'
-        sleep 0.02
-    done
+    expect_said $((rounds + 16))
     end_resident
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // A program that runs on for as long as its standard input does. Every line that it reads is a round of known
-// requests by each of its threads; when all are done it prints the number of the round. Between rounds the threads
+// requests by each of its threads; when all are done it prints the number of the round, and before the first "ready". Between rounds the threads
 // wait in different ways. At the end it says whether any byte was lost.
 
 #include <atomic>
@@ -138,6 +138,7 @@ int main(int argc, char **argv)
     }
     char line[64];
     ssize_t got;
+    dprintf(1, "ready\n");
     while ((got = read(0, line, sizeof line)) > 0) {
         for (ssize_t i = 0; i < got; i++) {
             if (line[i] != '\n') {
