@@ -404,7 +404,7 @@ bool cli_tracee_call(cli_tracee *tracee, size_t index, uint64_t function,
                      const cli_tracee_argument arguments[2], uint64_t trap, uint64_t *result)
 {
     const pid_t id = tracee->threads[index].id;
-    tracee_state state;
+    tracee_state state = {.xstate_size = 0};
     if (!save_state(id, &state)) {
         cli_error("thread %ld cannot be looked at: %s", (long)id, strerror(errno));
         return false;

@@ -91,6 +91,7 @@ typedef struct tarn_movable {
     size_t held;               /* bytes of it */
     size_t alignment;          /* of the chunk that upstream gave, bytes */
     bool is_large;             /* more than 4 GiB: places of entries are granules */
+    uint32_t record;           /* its number where the program is recorded, else 0 */
     tarn_movable_options options;
 } tarn_movable;
 

@@ -54,6 +54,7 @@ typedef struct tarn_overlay_heap {
     size_t memory_size;
     bool owns_memory;
     bool is_watched;
+    uint32_t record; /* its number where the program is recorded, else 0 */
     const char *name;
     tarn_heap *upstream;
     void *books;

@@ -176,6 +176,7 @@ struct malloc_heap {
     size_t live; /* first-class heaps: bytes as asked for */
     size_t peak_live;
     tarn_malloc_options options; /* first-class heaps */
+    uint32_t record;             /* first-class heaps: its number where the program is recorded */
     bool soft_passed;
     /* spans that purge_sparse has not looked at; read without the lock as a hint */
     _Atomic(bool) has_sparse;
@@ -562,7 +563,7 @@ void options_load(void);
 void heaps_visit(void (*visit)(void *context, malloc_heap *heap), void *context);
 void heaps_fork(bool before);
 /* A large block went back by free(): the heap's own books follow. */
-void heaps_note_free(malloc_heap *heap, size_t size);
+void heaps_note_free(malloc_heap *heap, const void *block, size_t size);
 
 /* ---- malloc.c ---- */
 

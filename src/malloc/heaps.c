@@ -2,6 +2,7 @@
 #include "malloc/core.h"
 
 #include "base/bits.h"
+#include "base/record.h"
 
 #include <string.h>
 
@@ -125,8 +126,9 @@ static void uncount_live(malloc_heap *heap, size_t size)
     heap->frees++;
 }
 
-void heaps_note_free(malloc_heap *heap, size_t size)
+void heaps_note_free(malloc_heap *heap, const void *block, size_t size)
 {
+    base_record_free(heap->record, block);
     os_lock_take(&heap->lock);
     uncount_live(heap, size);
     os_lock_release(&heap->lock);
@@ -157,6 +159,7 @@ static void *own_alloc(tarn_heap *interface, size_t size, size_t alignment)
     const bool crossing = block != NULL && passes_soft_limit(own);
     const size_t footprint = own->pages.footprint;
     os_lock_release(&own->heap.lock);
+    base_record_alloc(own->heap.record, block, size, alignment);
     scavenger_prepare();
     if (crossing) {
         own->heap.options.on_soft_limit(own->heap.options.context, interface, footprint);
@@ -168,6 +171,7 @@ static void own_free(tarn_heap *interface, void *block, size_t size)
 {
     own_heap *own = own_of(interface);
     const uintptr_t entry = entry_of(own, block);
+    base_record_free(own->heap.record, block);
     os_lock_take(&own->heap.lock);
     (void)checked_room(own, entry, block, size);
     if (is_span_entry(entry)) {
@@ -204,6 +208,14 @@ static bool own_should_move(tarn_heap *interface, void *block, size_t size)
     return should;
 }
 
+/* The recorder hears of a block that has become another one. */
+static void note_resized(const own_heap *own, const void *block, const void *resized,
+                         size_t new_size)
+{
+    base_record_free(own->heap.record, block);
+    base_record_alloc(own->heap.record, resized, new_size, 0);
+}
+
 static bool own_resize(tarn_heap *interface, void *block, size_t old_size, size_t new_size)
 {
     own_heap *own = own_of(interface);
@@ -217,6 +229,7 @@ static bool own_resize(tarn_heap *interface, void *block, size_t old_size, size_
     if (done) {
         own->heap.live -= old_size < own->heap.live ? old_size : own->heap.live;
         count_live(&own->heap, new_size);
+        note_resized(own, block, block, new_size);
     }
     os_lock_release(&own->heap.lock);
     return done;
@@ -236,6 +249,7 @@ static void *own_move(tarn_heap *interface, void *block, size_t old_size, size_t
     if (moved != NULL) {
         own->heap.live -= old_size < own->heap.live ? old_size : own->heap.live;
         count_live(&own->heap, new_size);
+        note_resized(own, block, moved, new_size);
     }
     os_lock_release(&own->heap.lock);
     return moved;
@@ -356,6 +370,7 @@ static void forget_all(own_heap *own)
 static bool own_reset(tarn_heap *interface)
 {
     own_heap *own = own_of(interface);
+    base_record_reset(own->heap.record);
     os_lock_take(&own->heap.lock);
     forget_all(own);
     os_lock_release(&own->heap.lock);
@@ -502,6 +517,8 @@ tarn_heap *tarn_malloc_create(const tarn_malloc_options *options)
         return NULL;
     }
     enter(&own->heap);
+    own->heap.record =
+        base_record_open(&own->heap.interface, NULL, "malloc heap", own->heap.interface.name);
     return &own->heap.interface;
 }
 
@@ -512,6 +529,7 @@ void tarn_malloc_destroy(tarn_heap *interface)
     }
     own_heap *own = own_of(interface);
     TARN_CHECK(interface->ops == &own_ops, "not a malloc heap", interface->name, interface);
+    base_record_close(own->heap.record);
     leave(&own->heap);
     if (own->pages.confined.start != NULL) {
         interface->ops = NULL;

@@ -145,7 +145,7 @@ static void free_large(uintptr_t entry, void *block)
         base_fatal("double free", POOL, block);
     }
     if (pages->heap != NULL) {
-        heaps_note_free(pages->heap, size);
+        heaps_note_free(pages->heap, block, size);
     }
     scavenger_notice(pages);
 }
@@ -179,7 +179,7 @@ static void free_slot(malloc_span *span, void *block)
         scavenger_notice_sent(owner);
     } else {
         if (owner->kind == HEAP_OWN && owner != &late_heap) {
-            heaps_note_free(owner, span->slot_size);
+            heaps_note_free(owner, block, span->slot_size);
         }
         heap_give_locked(owner, span, block);
         scavenger_notice(owner->pages);

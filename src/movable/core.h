@@ -388,6 +388,9 @@ static inline size_t stretch_gap(const tarn_movable *heap)
 }
 
 /* Takes the memory that the options ask for, at least `size` bytes, and lays an empty heap over it. */
+/* movable.c: the heap is made, perhaps with blocks, and a recorder may know. */
+void movable_note_made(tarn_movable *heap);
+
 tarn_status stretch_init(tarn_movable *heap, const tarn_movable_options *options, uint64_t size);
 void stretch_deinit(tarn_movable *heap);
 

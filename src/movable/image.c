@@ -448,6 +448,7 @@ static tarn_status load(image_reader *reader, tarn_movable *heap,
         return status;
     }
     *heap = loaded;
+    heap->record = 0;
     return TARN_OK;
 }
 
@@ -456,7 +457,11 @@ tarn_status tarn_movable_load_from(tarn_movable *heap, const tarn_movable_option
 {
     const image_complaint complaint = complaint_in(fault, fault_size, NULL);
     image_reader reader = {.complaint = &complaint, .descriptor = descriptor};
-    return load(&reader, heap, options);
+    const tarn_status status = load(&reader, heap, options);
+    if (status == TARN_OK) {
+        movable_note_made(heap);
+    }
+    return status;
 }
 
 tarn_status tarn_movable_load(tarn_movable *heap, const tarn_movable_options *options,
@@ -483,6 +488,7 @@ tarn_status tarn_movable_load(tarn_movable *heap, const tarn_movable_options *op
     (void)os_file_close(reader.descriptor);
     if (status == TARN_OK) {
         *heap = loaded;
+        movable_note_made(heap);
     }
     return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "movable/core.h"
 
+#include "base/record.h"
 #include "heap/books.h"
 
 #include <string.h>
@@ -38,13 +39,42 @@ static uint32_t chunk_of(const tarn_movable *heap, entry_view seen, tarn_handle 
 
 /* ---- the heap ---- */
 
+/* A recorder knows blocks by their handles: they move. */
+static const void *name_of(tarn_handle handle)
+{
+    return (const void *)(uintptr_t)handle;
+}
+
+static bool note_block(void *context, tarn_handle handle, void *block, size_t size)
+{
+    const tarn_movable *heap = context;
+    (void)block;
+    base_record_alloc(heap->record, name_of(handle), size, 0);
+    return true;
+}
+
+void movable_note_made(tarn_movable *heap)
+{
+    const tarn_movable_options *options = &heap->options;
+    heap->record = base_record_open(heap, options->upstream, "movable",
+                                    options->name != NULL ? options->name : "movable");
+    if (heap->record != 0) {
+        tarn_movable_visit(heap, note_block, heap);
+    }
+}
+
 tarn_status tarn_movable_init(tarn_movable *heap, const tarn_movable_options *options)
 {
-    return stretch_init(heap, options, 0);
+    const tarn_status status = stretch_init(heap, options, 0);
+    if (status == TARN_OK) {
+        movable_note_made(heap);
+    }
+    return status;
 }
 
 void tarn_movable_deinit(tarn_movable *heap)
 {
+    base_record_close(heap->record);
     stretch_deinit(heap);
 }
 
@@ -189,6 +219,7 @@ tarn_handle tarn_movable_alloc(tarn_movable *heap, size_t size, size_t alignment
         head->books.failures++;
     }
     movable_unlock(heap);
+    base_record_alloc(heap->record, name_of(handle), size, alignment);
     return handle;
 }
 
@@ -224,6 +255,7 @@ void tarn_movable_free(tarn_movable *heap, tarn_handle handle)
         if ((seen.state & STATE_PINS) != 0) {
             movable_fatal(heap, "freed while it is pinned", handle);
         }
+        base_record_free(heap->record, name_of(handle));
         head->purgeable -= (seen.state & STATE_PURGEABLE) != 0;
         heap_books_take(&head->books, chunk_size(heap, place));
         (void)chunk_release(heap, place);
@@ -281,6 +313,8 @@ bool tarn_movable_resize(tarn_movable *heap, tarn_handle handle, size_t new_size
         }
         if (done) {
             heap_books_resize(&head->books, old_size, new_size);
+            base_record_free(heap->record, name_of(handle));
+            base_record_alloc(heap->record, name_of(handle), new_size, 0);
         }
     }
     head->books.failures += !done;
@@ -323,6 +357,7 @@ static size_t purge_block(tarn_movable *heap, uint32_t number)
         return 0;
     }
     entry_store(heap, entry, 0, (seen.state & STATE_GENERATION) | KIND_PURGED);
+    base_record_free(heap->record, name_of(handle_of(number, seen.state)));
     head->purgeable--;
     heap_books_take(&head->books, size);
     (void)chunk_release(heap, place);
@@ -559,6 +594,7 @@ tarn_status tarn_movable_reset(tarn_movable *heap)
     movable_lock(heap);
     movable_head *head = movable_head_of(heap);
     if (!head->is_in_pass && !has_pins(heap)) {
+        base_record_reset(heap->record);
         stretch_note_footprint(heap);
         for (uint32_t number = 1; number <= head->count; number++) {
             const entry_view seen = entry_load(heap, entry_at(heap, number));

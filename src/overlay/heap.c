@@ -3,6 +3,7 @@
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "base/record.h"
 #include "heap/books.h"
 #include "heap/watch.h"
 #include "overlay/sort.h"
@@ -206,12 +207,14 @@ tarn_status tarn_overlay_heap_init(tarn_overlay_heap *heap, const tarn_overlay_p
     }
     heap_books_hold(&made.stats, made.book_size + (made.owns_memory ? made.memory_size : 0));
     hide_all(&made);
+    made.record = base_record_open(heap, made.upstream, "overlay", made.name);
     *heap = made;
     return TARN_OK;
 }
 
 void tarn_overlay_heap_deinit(tarn_overlay_heap *heap)
 {
+    base_record_close(heap->record);
     if (heap->is_watched) {
         heap_watch_show(heap->memory, heap->memory_size);
     }
@@ -253,6 +256,7 @@ void *tarn_overlay_heap_alloc(tarn_overlay_heap *heap, const char *name, size_t 
     overlay_seat *seat = name != NULL ? find_seat(heap, name) : NULL;
     if (seat == NULL || size > seat->size) {
         heap->stats.failures++;
+        base_record_alloc(heap->record, NULL, size, 0);
         return NULL;
     }
     unsigned char *block = heap->memory + seat->offset;
@@ -268,11 +272,13 @@ void *tarn_overlay_heap_alloc(tarn_overlay_heap *heap, const char *name, size_t 
     if (heap->is_watched) {
         heap_watch_give(block, size);
     }
+    base_record_alloc(heap->record, block, size, 0);
     return block;
 }
 
 static void release(tarn_overlay_heap *heap, overlay_seat *seat)
 {
+    base_record_free(heap->record, heap->memory + seat->offset);
     if (is_compared(seat)) {
         set_end(heap, (size_t)(seat - heap->seats), 0);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/arena.h"
 
-#include "heap/record.h"
+#include "base/record.h"
 #include "os/os.h"
 #include "pool/watch.h"
 
@@ -113,8 +113,8 @@ static void begin(tarn_arena *arena)
     if (arena->is_watched) {
         pool_watch_open(arena);
     }
-    arena->record = heap_record_open(
-        &arena->heap, arena->parent != NULL ? &arena->parent->heap : arena->upstream, "arena");
+    const tarn_heap *upstream = arena->parent != NULL ? &arena->parent->heap : arena->upstream;
+    arena->record = base_record_open(&arena->heap, upstream, "arena", arena->heap.name);
     pool_arena_attach(arena);
 }
 
@@ -287,7 +287,7 @@ static void begin_unwinding(tarn_arena *arena)
 /* All memory goes back, that of the arena itself last. */
 static void give_back(tarn_arena *arena)
 {
-    heap_record_close(arena->record);
+    base_record_close(arena->record);
     pool_arena_free_records(arena, 0);
     (void)pool_arena_end_records(arena);
     if (arena->is_watched) {
@@ -402,13 +402,13 @@ static void undo(tarn_arena *arena, uint64_t serial, struct tarn_arena_chunk *ch
             arena->floor = at;
         }
         if (serial == 0) {
-            heap_record_reset(arena->record);
+            base_record_reset(arena->record);
         }
     } else {
         begin_unwinding(arena);
         unwind(arena, serial);
         if (serial == 0) {
-            heap_record_reset(arena->record);
+            base_record_reset(arena->record);
         }
         pool_arena_free_records(arena, serial);
         /* Whoever is called above may have taken the first chunk, or trimmed it away. */

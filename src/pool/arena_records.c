@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/record.h"
 #include "heap/books.h"
-#include "heap/record.h"
 #include "pool/arena.h"
 #include "pool/watch.h"
 
@@ -263,8 +263,8 @@ void *pool_arena_move(tarn_arena *arena, pool_arena_record *record, size_t new_s
     (void)add_record(arena, moved, new_size, alignment, kind);
     if (arena->is_closed) {
         heap_books_resize(&arena->books, old_size, new_size);
-        heap_record_free(arena->record, block);
-        heap_record_alloc(arena->record, moved, new_size, alignment);
+        base_record_free(arena->record, block);
+        base_record_alloc(arena->record, moved, new_size, alignment);
     }
     return moved;
 }
@@ -330,7 +330,7 @@ void *pool_arena_take_recorded(tarn_arena *arena, size_t size, size_t alignment,
         memset(record->entry.block, 0, size);
     }
     heap_books_give(&arena->books, size);
-    heap_record_alloc(arena->record, record->entry.block, size, alignment);
+    base_record_alloc(arena->record, record->entry.block, size, alignment);
     return record->entry.block;
 }
 
@@ -356,7 +356,7 @@ static bool is_last(tarn_arena *arena, const pool_arena_record *record)
 void pool_arena_free_recorded(tarn_arena *arena, void *block, size_t size)
 {
     pool_arena_record *record = expect_record(arena, block, size);
-    heap_record_free(arena->record, block);
+    base_record_free(arena->record, block);
     heap_books_take(&arena->books, size);
     if (record->kind != POOL_ARENA_CHUNK) {
         free_own(arena, record);
@@ -420,8 +420,8 @@ bool pool_arena_resize_recorded(tarn_arena *arena, void *block, size_t old_size,
         record->entry.size = new_size;
     }
     heap_books_resize(&arena->books, old_size, new_size);
-    heap_record_free(arena->record, block);
-    heap_record_alloc(arena->record, block, new_size, 0);
+    base_record_free(arena->record, block);
+    base_record_alloc(arena->record, block, new_size, 0);
     return true;
 }
 
@@ -433,7 +433,7 @@ void pool_arena_free_records(tarn_arena *arena, uint64_t serial)
         if (arena->is_closed && !record->is_free) {
             heap_books_take(&arena->books, record->entry.size);
             /* A reset is one event. */
-            heap_record_free(serial != 0 ? arena->record : 0, record->entry.block);
+            base_record_free(serial != 0 ? arena->record : 0, record->entry.block);
         }
         if (record->kind != POOL_ARENA_CHUNK) {
             free_own(arena, record);

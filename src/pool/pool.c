@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/core.h"
 
+#include "base/record.h"
 #include "heap/lock.h"
-#include "heap/record.h"
 #include "pool/unpooled.h"
 #include "pool/watch.h"
 #include "tarn/heaps.h"
@@ -275,7 +275,7 @@ static void *direct_alloc(tarn_pool *pool, bool tells)
         }
     }
     leave(pool);
-    heap_record_alloc(pool->record, object, size, pool->alignment);
+    base_record_alloc(pool->record, object, size, pool->alignment);
     if (object == NULL) {
         return NULL;
     }
@@ -296,7 +296,7 @@ static void *direct_alloc(tarn_pool *pool, bool tells)
 static void direct_free(tarn_pool *pool, void *object)
 {
     const size_t size = pool->options.size;
-    heap_record_free(pool->record, object);
+    base_record_free(pool->record, object);
     enter(pool);
     const pool_place place = pool_find_live(pool, object);
     if (pool->options.poison) {
@@ -557,7 +557,7 @@ size_t tarn_pool_trim(tarn_pool *pool)
 
 void tarn_pool_reset(tarn_pool *pool)
 {
-    heap_record_reset(pool->record);
+    base_record_reset(pool->record);
     if (pool->mode == POOL_UNPOOLED) {
         unpooled_free_all(pool);
         return;
@@ -873,13 +873,13 @@ tarn_status tarn_pool_init(tarn_pool *pool, const tarn_pool_options *options)
     pool->hidden = nothing;
     pool->since = SIZE_MAX;
     pool->is_watched = heap_watch_is_on();
-    pool->record = heap_record_open(&pool->heap, pool->options.upstream, "pool");
+    pool->record = base_record_open(&pool->heap, pool->options.upstream, "pool", pool->heap.name);
     heap_lock_init(&pool->lock);
     heap_lock_init(&pool->depot_lock);
     if ((options->preallocate && options->max_objects == 0) ||
         (options->threads != TARN_ALONE && options->threads != TARN_SHARED) ||
         (is_constructed(pool) && (options->zero || options->poison))) {
-        heap_record_close(pool->record);
+        base_record_close(pool->record);
         return TARN_BAD_ARGUMENT;
     }
     pool->mode = mode_for(pool);
@@ -898,7 +898,7 @@ tarn_status tarn_pool_init(tarn_pool *pool, const tarn_pool_options *options)
 
 void tarn_pool_deinit(tarn_pool *pool)
 {
-    heap_record_close(pool->record);
+    base_record_close(pool->record);
     if (pool->is_watched) {
         pool_watch_close(pool);
     }

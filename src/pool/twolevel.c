@@ -3,6 +3,7 @@
 #include "base/bits.h"
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/record.h"
 #include "heap/books.h"
 #include "heap/ledger.h"
 
@@ -15,7 +16,7 @@
  *
  * The inline functions of the header do the last step alone, for as long as the instance is *open*.
  * A *closed* one keeps its lists where they do not look and has an empty span, so that every call
- * comes here: that is how locks, checks, tools and `use_malloc` cost an open one nothing. Another
+ * comes here: that is how locks, checks, tools, recorders and `use_malloc` cost an open one nothing. Another
  * thread may close an open instance, to have its thread come here once.
  *
  * Invariant: what a block was asked for as tells the list, by what the interface makes of the size.
@@ -159,7 +160,7 @@ static void unlock_for(tarn_twolevel *twolevel, unsigned list)
     }
 }
 
-static void *obtain(tarn_twolevel *twolevel, const request *wanted)
+static void *obtain_unseen(tarn_twolevel *twolevel, const request *wanted)
 {
     const bool is_possible = wanted->size <= PTRDIFF_MAX;
     void *block = NULL;
@@ -182,6 +183,13 @@ static void *obtain(tarn_twolevel *twolevel, const request *wanted)
         twolevel->store->books.failures++;
     }
     pool_twolevel_unlock(twolevel);
+    return block;
+}
+
+static void *obtain(tarn_twolevel *twolevel, const request *wanted)
+{
+    void *block = obtain_unseen(twolevel, wanted);
+    base_record_alloc(twolevel->store->record, block, wanted->size, wanted->alignment);
     return block;
 }
 
@@ -224,6 +232,7 @@ static void put(tarn_twolevel *twolevel, void *block, size_t size, unsigned list
 
 static void give_back(tarn_twolevel *twolevel, void *block, size_t size, unsigned list)
 {
+    base_record_free(twolevel->store->record, block);
     if (pool_twolevel_is_asked(twolevel)) {
         pool_twolevel_hand_in(twolevel);
     }
@@ -234,6 +243,14 @@ static void give_back(tarn_twolevel *twolevel, void *block, size_t size, unsigne
         put(twolevel, block, size, list);
     }
     unlock_for(twolevel, list);
+}
+
+/* The recorder hears of a block that has become another one. */
+static void note_resized(const tarn_twolevel *twolevel, const void *block, const void *resized,
+                         size_t new_size)
+{
+    base_record_free(twolevel->store->record, block);
+    base_record_alloc(twolevel->store->record, resized, new_size, 0);
 }
 
 /* Makes a block of a list new_size bytes, which the list serves too. */
@@ -247,6 +264,7 @@ static void resize_in_list(tarn_twolevel *twolevel, void *block, unsigned list, 
         heap_books_resize(&store->books, old_size, new_size);
         pool_twolevel_unlock(twolevel);
     }
+    note_resized(twolevel, block, block, new_size);
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -275,6 +293,9 @@ static void *first_realloc(tarn_twolevel *twolevel, void *block, size_t old_size
     void *moved =
         pool_twolevel_first_realloc(twolevel->store, block, old_size, new_size, alignment);
     unlock_for(twolevel, TWOLEVEL_FIRST);
+    if (moved != NULL) {
+        note_resized(twolevel, block, moved, new_size);
+    }
     return moved;
 }
 
@@ -331,6 +352,7 @@ tarn_status tarn_twolevel_reset(tarn_twolevel *twolevel)
     if (twolevel->heap.ops->reset == NULL) {
         return TARN_UNSUPPORTED;
     }
+    base_record_reset(store->record);
     pool_twolevel_lock(twolevel);
     pool_twolevel_first_reset(store);
     pool_twolevel_renew(twolevel);
@@ -391,6 +413,9 @@ static bool heap_resize(tarn_heap *heap, void *block, size_t old_size, size_t ne
         lock_for(twolevel, TWOLEVEL_FIRST);
         const bool done = pool_twolevel_first_resize(twolevel->store, block, old_size, new_size);
         unlock_for(twolevel, TWOLEVEL_FIRST);
+        if (done) {
+            note_resized(twolevel, block, block, new_size);
+        }
         return done;
     }
     if (list_for_heap(twolevel->store, new_size, TWOLEVEL_ALIGNMENT) != old_list) {
@@ -493,12 +518,17 @@ tarn_status tarn_twolevel_init_as(tarn_twolevel *twolevel, const tarn_twolevel_o
     store->gap = store->is_watched ? TWOLEVEL_GAP : 0;
     heap_ledger_init(&store->ledger, sizeof(heap_ledger_entry));
     heap_lock_init(&store->lock);
-    pool_twolevel_found(twolevel, store, store->has_lock || store->has_checks || store->is_malloc);
+    store->record = base_record_open(&twolevel->heap, store->upstream, "two-level", store->name);
+    pool_twolevel_found(twolevel, store,
+                        store->has_lock || store->has_checks || store->is_malloc ||
+                            store->record != 0);
     return TARN_OK;
 }
 
 void tarn_twolevel_deinit(tarn_twolevel *twolevel)
 {
+    base_record_close(twolevel->store->record);
+    twolevel->store->record = 0;
     TARN_CHECK(tarn_twolevel_reset(twolevel) == TARN_OK,
                "the instance of a thread or of the process cannot be ended", twolevel->heap.name,
                twolevel);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/check.h"
+#include "base/record.h"
 #include "heap/ledger.h"
 #include "pool/twolevel.h"
 
@@ -236,7 +237,8 @@ tarn_twolevel *tarn_twolevel_of_process_as(bool use_malloc)
     }
     heap_lock_take(&start_lock);
     if (!*is_ready) {
-        if (use_malloc || !tarn_pooling() || heap_watch_is_on() || TARN_HARDENED) {
+        if (use_malloc || !tarn_pooling() || heap_watch_is_on() || base_record_is_there() ||
+            TARN_HARDENED) {
             (void)tarn_twolevel_init_as(twolevel, &options, use_malloc);
         } else {
             family.upstream = tarn_system_heap();

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /*
- * Pools of libtarn, which finds these functions by their names (heap/record.h).
+ * Pools of libtarn, which finds these functions by their names (base/record.h).
  *
  * Which pools there are is kept beside the session: a forked child has them, too, and its trace begins with
  * them.

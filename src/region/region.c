@@ -3,8 +3,8 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/freestanding.h"
+#include "base/record.h"
 #include "base/text.h"
-#include "heap/record.h"
 #include "heap/watch.h"
 #include "region/fixed.h"
 #include "region/outside.h"
@@ -597,11 +597,12 @@ tarn_status tarn_region_init(tarn_region *region, tarn_memory range,
     region->is_watched = region->options.books == TARN_BOOKS_INSIDE && heap_watch_is_on();
     region->seed = (uint32_t)((uintptr_t)region >> 4) ^ (uint32_t)((uintptr_t)range.start >> 12);
     if (region->has_memory) {
-        region->record = heap_record_open(&region->heap, region->options.upstream, "region");
+        region->record =
+            base_record_open(&region->heap, region->options.upstream, "region", region->heap.name);
     }
     const tarn_status added = add_range(region, range, region->options.book_memory);
     if (added != TARN_OK) {
-        heap_record_close(region->record);
+        base_record_close(region->record);
         return added;
     }
     region->origin = region->has_memory ? (uintptr_t)region->ranges->memory.start : 0;
@@ -610,7 +611,7 @@ tarn_status tarn_region_init(tarn_region *region, tarn_memory range,
 
 void tarn_region_deinit(tarn_region *region)
 {
-    heap_record_close(region->record);
+    base_record_close(region->record);
     watch_begin(region);
     region_range *range = region->ranges;
     while (range != NULL) {
@@ -708,7 +709,7 @@ static inline uintptr_t alloc(tarn_region *region, size_t size, size_t alignment
         region->failures++;
     }
     watch_end(region);
-    heap_record_alloc(region->record, (const void *)address, size, alignment);
+    base_record_alloc(region->record, (const void *)address, size, alignment);
     return address;
 }
 
@@ -734,7 +735,7 @@ static inline void give_back(tarn_region *region, uintptr_t address)
 {
     uint32_t start;
     region_range *range = find(region, address, &start);
-    heap_record_free(region->record, (const void *)address);
+    base_record_free(region->record, (const void *)address);
     watch_begin(region);
     const size_t room = base_unlikely(region->is_watched) ? region->policy->room(range, start) : 0;
     region->policy->free(range, start);
@@ -758,8 +759,8 @@ static bool resize(tarn_region *region, uintptr_t address, size_t size)
     }
     watch_end(region);
     if (is_resized) {
-        heap_record_free(region->record, (const void *)address);
-        heap_record_alloc(region->record, (const void *)address, size, 0);
+        base_record_free(region->record, (const void *)address);
+        base_record_alloc(region->record, (const void *)address, size, 0);
     }
     return is_resized;
 }
@@ -873,7 +874,7 @@ size_t tarn_region_room_offset(tarn_region *region, size_t offset)
  */
 void tarn_region_reset(tarn_region *region)
 {
-    heap_record_reset(region->record);
+    base_record_reset(region->record);
     watch_begin(region);
     for (region_range *range = region->ranges; range != NULL; range = range->next) {
         range->blocks = 0;

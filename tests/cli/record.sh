@@ -527,6 +527,17 @@ test_modules_have_their_build_ids() {
 # ---------------------------------------------------------------------------------------------------------------
 # Tarn's own pools.
 
+# expect_pool NUMBER SIZE... - the pool gave one block of each size, and nothing else.
+expect_pool() {
+    pool=$1
+    [ -n "$pool" ] || fail 'a pool is missing'
+    shift
+    expect_count $# " pool_alloc 0x[0-9a-f]+ size .*pool $pool( |\$)"
+    for size in "$@"; do
+        expect_count 1 " pool_alloc 0x[0-9a-f]+ size $size .*pool $pool( |\$)"
+    done
+}
+
 test_pools_of_libtarn_are_recorded_by_name() {
     for program in pools pools-shared; do
         [ -x "$fixtures/$program" ] || skip "there is no $program"
@@ -557,7 +568,24 @@ test_pools_of_libtarn_are_recorded_by_name() {
             expect_count 1 " pool_alloc 0x[0-9a-f]+ size 4718 .*pool $strip( |\$)"
             expect_count 2 " pool_free 0x[0-9a-f]+ pool $strip( |\$)"
             expect_count 1 " pool_reset pool $strip( |\$)"
-            for pool in $arena $messages $inner $strip; do
+            nodes=$(sed -n 's/^pool \([0-9]*\) parent 0 "two-level" "nodes"$/\1/p' lines)
+            expect_pool "$nodes" 41 42 4721 4722 4723
+            expect_count 4 " pool_free 0x[0-9a-f]+ pool $nodes( |\$)"
+            expect_count 1 " pool_reset pool $nodes( |\$)"
+            own=$(sed -n 's/^pool \([0-9]*\) parent 0 "two-level" "twolevel"$/\1/p' lines)
+            expect_pool "$own" 43
+            expect_count 1 " pool_free 0x[0-9a-f]+ pool $own( |\$)"
+            texts=$(sed -n 's/^pool \([0-9]*\) parent 0 "movable" "texts"$/\1/p' lines)
+            expect_pool "$texts" 4731 4732 4733
+            expect_count 3 " pool_free 0x[0-9a-f]+ pool $texts( |\$)"
+            levels=$(sed -n 's/^pool \([0-9]*\) parent 0 "overlay" "levels"$/\1/p' lines)
+            expect_pool "$levels" 4741 4742
+            expect_count 2 " pool_free 0x[0-9a-f]+ pool $levels( |\$)"
+            session=$(sed -n 's/^pool \([0-9]*\) parent 0 "malloc heap" "session"$/\1/p' lines)
+            expect_pool "$session" 4751 475200 4753 4754
+            expect_count 3 " pool_free 0x[0-9a-f]+ pool $session( |\$)"
+            expect_count 1 " pool_reset pool $session( |\$)"
+            for pool in $arena $messages $inner $strip $nodes $texts $levels $session; do
                 expect_count 1 " pool_close pool $pool( |\$)"
             done
         done

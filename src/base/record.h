@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef TARN_HEAP_RECORD_H
-#define TARN_HEAP_RECORD_H
+#ifndef TARN_BASE_RECORD_H
+#define TARN_BASE_RECORD_H
 
 /*
  * Tells `tarn record` about a pool and its blocks, where a program that uses the library is recorded.
@@ -14,17 +14,17 @@
 
 #include "base/check.h"
 #include "base/freestanding.h"
-#include "tarn/heap.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* The numbers are those of traces. */
 enum {
-    HEAP_RECORD_ALLOC = 11,
-    HEAP_RECORD_FREE = 12,
-    HEAP_RECORD_RESET = 13,
-    HEAP_RECORD_CLOSE = 14
+    BASE_RECORD_ALLOC = 11,
+    BASE_RECORD_FREE = 12,
+    BASE_RECORD_RESET = 13,
+    BASE_RECORD_CLOSE = 14
 };
 
 #if !TARN_FREESTANDING
@@ -34,21 +34,32 @@ void tarn_record_note(uint32_t number, unsigned what, const void *block, size_t 
                       size_t alignment) __attribute__((weak));
 #endif
 
-/* The number of a pool that is made, or 0: nobody records. */
-static inline uint32_t heap_record_open(const tarn_heap *heap, const tarn_heap *upstream,
-                                        const char *kind)
+/* True where a recorder is preloaded. */
+static inline bool base_record_is_there(void)
+{
+#if TARN_FREESTANDING
+    return false;
+#else
+    return tarn_record_open != NULL;
+#endif
+}
+
+/* The number of a pool that is made, or 0: nobody records. `name` must outlive the pool. */
+static inline uint32_t base_record_open(const void *heap, const void *upstream, const char *kind,
+                                        const char *name)
 {
 #if TARN_FREESTANDING
     (void)heap;
     (void)upstream;
     (void)kind;
+    (void)name;
     return 0;
 #else
-    return tarn_record_open != NULL ? tarn_record_open(heap, upstream, kind, heap->name) : 0;
+    return tarn_record_open != NULL ? tarn_record_open(heap, upstream, kind, name) : 0;
 #endif
 }
 
-static inline void heap_record_note(uint32_t number, unsigned what, const void *block, size_t size,
+static inline void base_record_note(uint32_t number, unsigned what, const void *block, size_t size,
                                     size_t alignment)
 {
 #if !TARN_FREESTANDING
@@ -64,28 +75,28 @@ static inline void heap_record_note(uint32_t number, unsigned what, const void *
 }
 
 /* A block was given; NULL: could not be. */
-static inline void heap_record_alloc(uint32_t number, const void *block, size_t size,
+static inline void base_record_alloc(uint32_t number, const void *block, size_t size,
                                      size_t alignment)
 {
-    heap_record_note(number, HEAP_RECORD_ALLOC, block, size, alignment);
+    base_record_note(number, BASE_RECORD_ALLOC, block, size, alignment);
 }
 
 /* A block is about to be taken back. */
-static inline void heap_record_free(uint32_t number, const void *block)
+static inline void base_record_free(uint32_t number, const void *block)
 {
-    heap_record_note(number, HEAP_RECORD_FREE, block, 0, 0);
+    base_record_note(number, BASE_RECORD_FREE, block, 0, 0);
 }
 
 /* All blocks are about to be taken back. */
-static inline void heap_record_reset(uint32_t number)
+static inline void base_record_reset(uint32_t number)
 {
-    heap_record_note(number, HEAP_RECORD_RESET, NULL, 0, 0);
+    base_record_note(number, BASE_RECORD_RESET, NULL, 0, 0);
 }
 
 /* The pool is about to end. */
-static inline void heap_record_close(uint32_t number)
+static inline void base_record_close(uint32_t number)
 {
-    heap_record_note(number, HEAP_RECORD_CLOSE, NULL, 0, 0);
+    base_record_note(number, BASE_RECORD_CLOSE, NULL, 0, 0);
 }
 
 #endif
