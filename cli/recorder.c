@@ -43,6 +43,7 @@ enum {
     LEVEL_SMALL = 9,
     LEVEL_MIDDLE = 3,
     LEVEL_FAST = 1,
+    RATIO_GOOD = 8, /* from here on the highest level takes not much longer than others */
     HELLO_MS = 1000,
     PEERS_MAX = 64,
     WAITS_FIRST = 2 + PEERS_MAX, /* of the sessions */
@@ -574,10 +575,12 @@ static bool attend(cli_recorder *recorder, recorder_session *session)
     }
     /* A smaller file is worth the time as long as the program does not wait for us. */
     const uint32_t backlog = cli_drain_backlog(session->drain);
+    const bool packs_well = trace_writer_ratio(session->writer) >= RATIO_GOOD;
     trace_writer_set_level(session->writer, backlog > RING_CHUNKS / 4    ? LEVEL_FAST
                                             : backlog > RING_CHUNKS / 16 ? LEVEL_MIDDLE
-                                            : backlog > RING_CHUNKS / 64 ? LEVEL_SMALL
-                                                                         : LEVEL_SMALLEST);
+                                            : backlog > RING_CHUNKS / 64 || !packs_well
+                                                ? LEVEL_SMALL
+                                                : LEVEL_SMALLEST);
     const bool is_busy = cli_drain_take(session->drain, false);
     flush_now_and_then(session);
     if (session->is_failed) {

@@ -21,7 +21,10 @@ enum {
     PLACES = 1 << PLACES_LOG2, /* of the table from addresses to allocations; a power of two */
     EVENT_BYTES_MAX = 3 * TRACE_VARINT_MAX,
     COLUMN_FIRST_SIZE = 4096,
-    DEFINITIONS_MAX = 1 << 20 /* bytes that end a part */
+    DEFINITIONS_MAX = 1 << 20, /* bytes that end a part */
+    LEVEL_OF_TREES = 13,       /* of zstd; from here on: */
+    HASH_LOG = 18,
+    CHAIN_LOG = 19
 };
 
 typedef struct writer_column {
@@ -53,6 +56,7 @@ struct trace_writer {
     bool is_failed;
     uint64_t bytes;
     uint64_t whole;  /* bytes up to the end of the last part */
+    unsigned ratio;  /* of the last part of events: payload to what is stored */
     uint64_t events; /* in all parts that were written */
     ZSTD_CCtx *zstd;
 
@@ -206,6 +210,9 @@ static bool send_part(trace_writer *writer, const writer_column *payload, index_
         return false;
     }
     writer->whole = writer->bytes;
+    if (entry.kind == FORMAT_PART_EVENTS) {
+        writer->ratio = (unsigned)(payload->size / stored);
+    }
     return true;
 }
 
@@ -750,6 +757,14 @@ void trace_writer_set_level(trace_writer *writer, int level)
 {
     /* A level that there is not becomes the nearest. */
     ZSTD_CCtx_setParameter(writer->zstd, ZSTD_c_compressionLevel, level);
+    /* The tables of high levels are made for more than a part has, and would take 40 MiB. */
+    ZSTD_CCtx_setParameter(writer->zstd, ZSTD_c_hashLog, level >= LEVEL_OF_TREES ? HASH_LOG : 0);
+    ZSTD_CCtx_setParameter(writer->zstd, ZSTD_c_chainLog, level >= LEVEL_OF_TREES ? CHAIN_LOG : 0);
+}
+
+unsigned trace_writer_ratio(const trace_writer *writer)
+{
+    return writer->ratio;
 }
 
 static bool set_up(trace_writer *writer, const trace_writer_options *options)

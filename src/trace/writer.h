@@ -51,6 +51,10 @@ bool trace_writer_info(trace_writer *writer, const char *name, const char *value
 /* zstd's level from the next part on. */
 void trace_writer_set_level(trace_writer *writer, int level);
 
+/* How many times smaller the last part of events became; 0 before there is one. What packs badly takes the high
+ * levels long. */
+unsigned trace_writer_ratio(const trace_writer *writer);
+
 /* Ends the part, so that what was given is in the file. */
 bool trace_writer_flush(trace_writer *writer);
 
