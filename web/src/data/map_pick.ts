@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+
+import type { Rects } from './recording';
+
+/** The exact block at a moment and an address (above the bottom of the map), or -1. */
+export function rectAt(rects: Rects, timeNs: number, address: number): number {
+    for (let i = 0; i < rects.count; i++) {
+        const isThen = rects.begin[i] <= timeNs && timeNs < rects.end[i];
+        if (isThen && rects.address[i] <= address && address < rects.address[i] + rects.size[i]) {
+            return i;
+        }
+    }
+    return -1;
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+
+import * as format from '../data/format';
+import type { ReplayRun } from '../data/head';
+import type { Report } from '../data/report';
+import { el } from '../ui/dom';
+import { type Line, TimeChart } from '../ui/time_chart';
+
+/** Live bytes and footprint over time, and below them the rate of allocations. */
+
+/** Colours of the style sheet for the replays' footprints. */
+const REPLAY_COLOURS = ['replay-1', 'replay-2', 'replay-3', 'replay-4', 'replay-5', 'replay-6'];
+
+export class Timeline {
+    readonly root: HTMLElement;
+    private readonly report: Report;
+    private readonly times: Float64Array;
+    private readonly readout = el('span', { class: 'readout' });
+    private charts: TimeChart[] = [];
+
+    constructor(report: Report) {
+        this.report = report;
+        this.root = el('section', { class: 'timeline', 'aria-label': 'Memory over time' });
+        const { count, widthNs } = report.recording.curve;
+        this.times = Float64Array.from({ length: count }, (_, i) => ((i + 0.5) * widthNs) / 1e9);
+    }
+
+    /** Makes the charts. The root has to be in the page by now: they take its width. */
+    start(): void {
+        const lines = this.memoryLines();
+        const memory = el('div', { class: 'chart' });
+        const rate = el('div', { class: 'chart' });
+        const legend = this.legend(lines);
+        this.root.append(legend, memory, el('div', { class: 'chart-title' }, 'Allocations per second'), rate);
+        this.charts = [this.memoryChart(memory, lines), this.rateChart(rate)];
+    }
+
+    update(): void {
+        for (const chart of this.charts) {
+            chart.showRange();
+        }
+    }
+
+    private memoryLines(): Line[] {
+        const { curve, head } = this.report.recording;
+        const lines: Line[] = [
+            { label: 'least', colour: 'live', values: curve.liveMin, isShown: true, isEdge: true },
+            { label: 'most', colour: 'live', values: curve.liveMax, isShown: true, isEdge: true, bandDownTo: 0 },
+            { label: 'Live bytes', colour: 'live', values: curve.live, isShown: true, isFilled: true },
+        ];
+        if (curve.footprint !== null) {
+            lines.push({ label: 'Footprint', colour: 'footprint', values: curve.footprint, isShown: true });
+        }
+        const runs = (head.replay?.runs ?? []).filter((run) => run.curve !== null && run.curve.time_ns.length > 0);
+        runs.forEach((run, i) => {
+            lines.push({
+                label: run.name,
+                colour: REPLAY_COLOURS[i % REPLAY_COLOURS.length],
+                values: this.resampled(run),
+                isShown: false,
+                isDashed: i >= REPLAY_COLOURS.length,
+            });
+        });
+        return lines;
+    }
+
+    /** A replay's footprint at the times of our curve: what it was at the last point before. */
+    private resampled(run: ReplayRun): Float64Array {
+        const { time_ns: times, footprint } = run.curve as NonNullable<ReplayRun['curve']>;
+        const values = new Float64Array(this.times.length);
+        let at = 0;
+        for (let i = 0; i < values.length; i++) {
+            while (at + 1 < times.length && times[at + 1] <= this.times[i] * 1e9) {
+                at++;
+            }
+            values[i] = footprint[at];
+        }
+        return values;
+    }
+
+    private legend(lines: Line[]): HTMLElement {
+        const legend = el('div', { class: 'legend' }, el('h2', {}, 'Memory over time'));
+        const replays = el('span', { class: 'legend-group' });
+        lines.forEach((line, i) => {
+            if (line.isEdge === true) {
+                return;
+            }
+            const isReplay = i >= 3 && line.colour !== 'footprint';
+            const box = el('input', { type: 'checkbox', checked: line.isShown });
+            box.addEventListener('change', () => this.charts[0].setShown(i, box.checked));
+            const swatch = el('span', { class: 'swatch', style: `background: var(--${line.colour})` });
+            (isReplay ? replays : legend).append(el('label', {}, box, swatch, line.label));
+        });
+        if (replays.childElementCount > 0) {
+            legend.append(el('span', { class: 'legend-title' }, 'Footprint replayed on'), replays);
+        }
+        legend.append(this.readout);
+        return legend;
+    }
+
+    private memoryChart(parent: HTMLElement, lines: Line[]): TimeChart {
+        return new TimeChart(parent, this.report, {
+            height: 136,
+            label: 'Live bytes and footprint over time',
+            times: this.times,
+            lines,
+            hasTimes: false,
+            value: format.bytes,
+            onHover: (index) => this.showAt(index),
+        });
+    }
+
+    private rateChart(parent: HTMLElement): TimeChart {
+        const { curve } = this.report.recording;
+        const perSecond = (counts: Uint32Array): Float64Array =>
+            Float64Array.from(counts, (n) => n / (curve.widthNs / 1e9));
+        return new TimeChart(parent, this.report, {
+            height: 74,
+            label: 'Allocations per second over time',
+            times: this.times,
+            lines: [{ label: 'Allocations', colour: 'rate', values: perSecond(curve.allocs), isShown: true, isFilled: true }],
+            hasTimes: true,
+            value: format.shortCount,
+            onHover: () => undefined,
+        });
+    }
+
+    private showAt(index: number | null): void {
+        const { curve } = this.report.recording;
+        if (index === null) {
+            this.readout.textContent = '';
+            return;
+        }
+        const at = format.moment((index + 0.5) * curve.widthNs, curve.widthNs);
+        const footprint = curve.footprint === null ? '' : ` · footprint ${format.bytes(curve.footprint[index])}`;
+        const rate = format.shortCount(curve.allocs[index] / (curve.widthNs / 1e9));
+        this.readout.textContent =
+            `${at} · live ${format.bytes(curve.live[index])} in ${format.count(curve.blocks[index])} blocks${footprint} · ${rate} allocations/s`;
+    }
+}
