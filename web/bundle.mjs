@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// node web/build.mjs MODULES OUT - makes the report page, one HTML file, from src/ with the libraries in the folder
+// node web/bundle.mjs MODULES OUT - makes the report page, one HTML file, from src/ with the libraries in the folder
 // MODULES (as web/modules prints it).
 
 import { createHash } from 'node:crypto';
@@ -77,7 +77,7 @@ function assemble({ script, style }) {
 async function main() {
     const [modules, out] = process.argv.slice(2);
     if (modules === undefined || out === undefined) {
-        process.stderr.write('usage: node web/build.mjs MODULES OUT\n');
+        process.stderr.write('usage: node web/bundle.mjs MODULES OUT\n');
         process.exitCode = 2;
         return;
     }
