@@ -28,7 +28,7 @@ declare module 'd3-flame-graph' {
         resetHeightOnZoom(isReset: boolean): FlameChart<T>;
         transitionDuration(ms: number): FlameChart<T>;
         minFrameSize(pixels: number): FlameChart<T>;
-        sort(compare: (a: FlameDatum<T>, b: FlameDatum<T>) => number): FlameChart<T>;
+        sort(isByName: boolean): FlameChart<T>;
         setColorMapper(map: (datum: FlameDatum<T>, colour: string) => string): FlameChart<T>;
         setSearchMatch(match: (datum: FlameDatum<T>, term: string) => boolean): FlameChart<T>;
         setSearchHandler(handle: (results: FlameDatum<T>[], sum: number, total: number) => void): FlameChart<T>;

@@ -32,7 +32,7 @@ export class Page {
         this.report = new Report(recording);
         this.cards = new Cards(this.report);
         this.timeline = new Timeline(this.report);
-        this.range = new RangeBar(this.report);
+        this.range = new RangeBar(this.report, this.timeline.readout);
         this.tabs = new Tabs(tabsOf(this.report));
     }
 

@@ -7,11 +7,18 @@ export interface FlameNode {
     name: string;
     value: number;
     children: FlameNode[];
-    /** The frame; -1 for the root. */
+    /** The frame; ROOT, or NARROW. */
     frame: number;
     /** An ancestor of the frame that is zoomed to: drawn over the whole width. */
     fade?: boolean;
 }
+
+export const ROOT = -1;
+/** What stands for frames that are too narrow to be drawn, where they are many. */
+export const NARROW = -2;
+
+/** Frames that are left out are drawn as one where together they are this many times as wide as the least. */
+const NARROW_FROM = 6;
 
 /** A way down from the root, as frames. */
 export type Path = readonly number[];
@@ -22,6 +29,8 @@ export interface FlameOptions {
     focus: Path;
     /** Frames narrower than this share of the focus are left out. */
     least: number;
+    /** The narrowest are left out until no more frames than these are below the focus. */
+    most?: number;
 }
 
 /** A node of the call tree and how far up its stack we are: the unit that both trees are built of. */
@@ -42,10 +51,31 @@ export function flameTree(recording: Recording, values: Float64Array, options: F
     if (total <= 0) {
         return null;
     }
-    const root: FlameNode = { name: 'all', value: total, children: [], frame: -1 };
+    const root: FlameNode = { name: 'all', value: total, children: [], frame: ROOT };
     const [focused, at] = descend(recording, builder, root, items, options.focus);
-    grow(recording, builder, focused, at, focused.value * options.least);
+    const least = focused.value * options.least;
+    grow(recording, builder, focused, at, least);
+    const most = options.most ?? Infinity;
+    const widths = valuesBelow(focused);
+    if (widths.length > most) {
+        focused.children = [];
+        widths.sort((a, b) => b - a);
+        grow(recording, builder, focused, at, Math.max(widths[most], least));
+    }
     return root;
+}
+
+function valuesBelow(flame: FlameNode): number[] {
+    const values: number[] = [];
+    const pending = [...flame.children];
+    for (;;) {
+        const next = pending.pop();
+        if (next === undefined) {
+            return values;
+        }
+        values.push(next.value);
+        pending.push(...next.children);
+    }
 }
 
 /** Follows the focus as far as it exists, and marks what it passes. */
@@ -79,9 +109,12 @@ function grow(recording: Recording, builder: Builder, flame: FlameNode, items: I
             return;
         }
         const [parent, own] = next;
+        let [narrow, left] = [0, 0];
         for (const [frame, group] of groups(recording, own)) {
             const value = valueOf(group);
             if (value <= 0 || value < least) {
+                narrow++;
+                left += value;
                 continue;
             }
             const child = flameNode(recording, frame, value);
@@ -89,6 +122,9 @@ function grow(recording: Recording, builder: Builder, flame: FlameNode, items: I
             pending.push([child, builder.next(group)]);
         }
         parent.children.sort((a, b) => b.value - a.value);
+        if (left >= NARROW_FROM * least && left > 0) {
+            parent.children.push({ name: `${narrow} narrow ones`, value: left, children: [], frame: NARROW });
+        }
     }
 }
 

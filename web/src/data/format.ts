@@ -2,6 +2,7 @@
 
 /** Numbers as people read them. */
 
+const BYTE_UNITS = [' B', ' KiB', ' MiB', ' GiB', ' TiB', ' PiB'];
 const GROUPED = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 
 /** Three digits: 1.23, 12.3, 123. */
@@ -22,7 +23,7 @@ export function shortCount(value: number): string {
 
 /** 512 B, 1.50 KiB, 12.3 MiB */
 export function bytes(value: number): string {
-    return scaled(value, 1024, [' B', ' KiB', ' MiB', ' GiB', ' TiB', ' PiB'], 1000);
+    return scaled(value, 1024, BYTE_UNITS, 1000);
 }
 
 function scaled(value: number, base: number, units: string[], whole: number): string {
@@ -36,6 +37,18 @@ function scaled(value: number, base: number, units: string[], whole: number): st
         unit++;
     }
     return three(value) + units[unit];
+}
+
+/** 50.8125 MiB: with as many decimals as `grain` bytes can tell apart. */
+export function bytesWithin(value: number, grain: number): string {
+    let unit = 0;
+    let size = 1;
+    while (unit + 1 < BYTE_UNITS.length && value >= size * 1024) {
+        size *= 1024;
+        unit++;
+    }
+    const decimals = Math.min(Math.max(Math.ceil(-Math.log10(grain / size) - 0.05), 0), 6);
+    return (value / size).toFixed(unit === 0 ? 0 : decimals) + BYTE_UNITS[unit];
 }
 
 /** 1,234,567 bytes: for hints, where the exact figure is wanted. */

@@ -107,6 +107,7 @@ export class Recording {
     private readonly textBytes: Uint8Array;
     private readonly textEnds: Uint32Array;
     private readonly texts: (string | undefined)[];
+    private readonly decoder = new TextDecoder();
 
     constructor(container: Container) {
         this.head = container.head;
@@ -139,7 +140,7 @@ export class Recording {
         let text = this.texts[index];
         if (text === undefined) {
             const begin = index === 0 ? 0 : this.textEnds[index - 1];
-            text = new TextDecoder().decode(this.textBytes.subarray(begin, this.textEnds[index]));
+            text = this.decoder.decode(this.textBytes.subarray(begin, this.textEnds[index]));
             this.texts[index] = text;
         }
         return text;

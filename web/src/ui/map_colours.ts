@@ -57,18 +57,22 @@ export class MapColours {
         const image = new ImageData(columns, rows);
         const pixels = new Uint32Array(image.data.buffer);
         const { low, high } = this.extent;
-        const table = this.cellColours(mode);
         const free = rgbOf(colour('map-free'));
-        const [none, idle] = [pixelOf(rgbOf(colour('map-none'))), pixelOf(free)];
-        for (let x = 0; x < columns; x++) {
+        const [idle, none] = [pixelOf(free), pixelOf(rgbOf(colour('map-none')))];
+        const keys = this.keys(mode);
+        const shades = shadesOf(this.colours(mode), free);
+        // Cells lie by column and pixels by row: in tiles, both stay in the cache.
+        for (let tile = 0; tile < columns; tile += TILE) {
+            const end = Math.min(tile + TILE, columns);
             for (let y = 0; y < rows; y++) {
-                const cell = x * rows + y;
-                const share = used[cell];
-                const at = (rows - 1 - y) * columns + x;
-                if (share === 0) {
-                    pixels[at] = y >= low[x] && y < high[x] ? idle : none;
-                } else {
-                    pixels[at] = mixed(table(cell, x), free, share);
+                const line = (rows - 1 - y) * columns;
+                for (let x = tile; x < end; x++) {
+                    const cell = x * rows + y;
+                    if (used[cell] > 0) {
+                        pixels[line + x] = shades[keys[cell] * SHADES + (used[cell] >> SHADE_SHIFT)];
+                    } else {
+                        pixels[line + x] = y >= low[x] && y < high[x] ? idle : none;
+                    }
                 }
             }
         }
@@ -111,38 +115,62 @@ export class MapColours {
         return rank < ranks.keys.length ? distinct(rank) : OTHERS;
     }
 
-    /** The colour of a cell in a column, from a table: there are millions of cells. */
-    private cellColours(mode: MapColour): (cell: number, x: number) => Rgb {
-        const { size, thread, node, born, columns } = this.map;
-        const { frame } = this.recording.nodes;
+    /** Which of the mode's colours each cell has. */
+    private keys(mode: MapColour): Uint8Array | Uint16Array {
+        const { size, thread, node, born, columns, rows } = this.map;
+        if (mode === 'size') {
+            return size;
+        }
+        if (mode === 'thread') {
+            return thread;
+        }
+        const keys = new Uint16Array(columns * rows);
+        if (mode === 'age') {
+            for (let cell = 0, x = 0; x < columns; x++) {
+                for (const end = cell + rows; cell < end; cell++) {
+                    keys[cell] = Math.max(x - born[cell], 0);
+                }
+            }
+            return keys;
+        }
+        const ranks = Uint8Array.from(this.recording.nodes.frame, (frame) => this.sites.rankOf(frame));
+        for (let cell = 0; cell < keys.length; cell++) {
+            keys[cell] = ranks[node[cell]];
+        }
+        return keys;
+    }
+
+    private colours(mode: MapColour): Rgb[] {
         switch (mode) {
-            case 'size': {
-                const colours = Array.from({ length: 256 }, (_, i) => this.ofSize(i));
-                return (cell) => colours[size[cell]];
-            }
-            case 'age': {
-                const colours = Array.from({ length: columns + 1 }, (_, i) => this.ofAge(i));
-                return (cell, x) => colours[Math.max(x - born[cell], 0)];
-            }
-            case 'thread': {
-                const colours = Array.from({ length: 256 }, (_, i) => this.ofThread(i));
-                return (cell) => colours[thread[cell]];
-            }
-            case 'site': {
-                const colours = Array.from({ length: this.sites.keys.length + 1 }, (_, i) =>
-                    i < this.sites.keys.length ? distinct(i) : OTHERS,
-                );
-                return (cell) => colours[this.sites.rankOf(frame[node[cell]])];
-            }
+            case 'size':
+                return Array.from({ length: 256 }, (_, i) => this.ofSize(i));
+            case 'thread':
+                return Array.from({ length: 256 }, (_, i) => this.ofThread(i));
+            case 'age':
+                return Array.from({ length: this.map.columns + 1 }, (_, i) => this.ofAge(i));
+            case 'site':
+                return [...this.sites.keys.map((_, rank) => distinct(rank)), OTHERS];
         }
     }
 }
 
-/** The colour over what is free, by how much of the cell is used; a trace of use stays visible. */
-function mixed(own: Rgb, free: Rgb, share: number): number {
-    const weight = 0.25 + (0.75 * share) / 255;
-    const mix = (i: 0 | 1 | 2): number => free[i] + (own[i] - free[i]) * weight;
-    return (255 << 24) | (mix(2) << 16) | (mix(1) << 8) | mix(0);
+/** Columns that are painted together. */
+const TILE = 64;
+/** How many steps lead from a trace of use to full use. */
+const SHADES = 32;
+const SHADE_SHIFT = 3;
+
+/** Each colour over what is free, in steps of how much of a cell is used; a trace of use stays visible. */
+function shadesOf(colours: Rgb[], free: Rgb): Uint32Array {
+    const shades = new Uint32Array(colours.length * SHADES);
+    colours.forEach((own, key) => {
+        for (let shade = 0; shade < SHADES; shade++) {
+            const weight = 0.25 + (0.75 * (shade + 1)) / SHADES;
+            const mix = (i: 0 | 1 | 2): number => Math.round(free[i] + (own[i] - free[i]) * weight);
+            shades[key * SHADES + shade] = pixelOf([mix(0), mix(1), mix(2)]);
+        }
+    });
+    return shades;
 }
 
 function pixelOf([red, green, blue]: Rgb): number {

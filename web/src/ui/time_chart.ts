@@ -10,8 +10,10 @@ import { colour, onTheme } from './theme';
 /** A chart over the time of the recording, in which a range can be dragged. */
 
 /** Pixels left of the plot, so that charts above each other and the range bar agree. */
-export const AXIS_WIDTH = 72;
-export const RIGHT_PADDING = 14;
+const AXIS_WIDTH = 72;
+const RIGHT_PADDING = 22;
+/** Pixels that make a drag of a click. */
+const LEAST_DRAG = 4;
 
 export interface Line {
     label: string;
@@ -43,7 +45,8 @@ export class TimeChart {
     private readonly report: Report;
     private readonly plot: uPlot;
     private readonly height: number;
-    private isDragging = false;
+    /** Where the button went down; NaN while it is up. */
+    private draggedFrom = NaN;
 
     constructor(parent: HTMLElement, report: Report, options: ChartOptions) {
         this.root = parent;
@@ -53,10 +56,10 @@ export class TimeChart {
         parent.setAttribute('aria-label', options.label);
         const data = [options.times, ...options.lines.map((line) => line.values)] as unknown as uPlot.AlignedData;
         this.plot = new uPlot(this.plotOptions(options), data, parent);
-        this.plot.over.addEventListener('pointerdown', () => {
-            this.isDragging = true;
+        this.plot.over.addEventListener('pointerdown', (event) => {
+            this.draggedFrom = event.clientX;
         });
-        addEventListener('pointerup', () => this.endDrag());
+        addEventListener('pointerup', (event) => this.endDrag(event.clientX));
         new ResizeObserver(() => this.resize()).observe(parent);
         onTheme(() => this.plot.redraw(false, true));
     }
@@ -78,6 +81,10 @@ export class TimeChart {
             ? { left: 0, width: 0, top: 0, height: 0 }
             : { left: begin * scale, width: (end - begin) * scale, top: 0, height };
         this.plot.setSelect(select, false);
+    }
+
+    private get isDragging(): boolean {
+        return !Number.isNaN(this.draggedFrom);
     }
 
     private plotOptions(options: ChartOptions): uPlot.Options {
@@ -104,7 +111,7 @@ export class TimeChart {
                 x: { time: false, range: [0, seconds] },
                 y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] },
             },
-            axes: [timeAxis(options.hasTimes), valueAxis(options.value)],
+            axes: [timeAxis(options.hasTimes), valueAxis(options)],
             series: [{}, ...options.lines.map(seriesOf)],
             bands: options.lines.flatMap((line, i) =>
                 line.bandDownTo === undefined
@@ -125,17 +132,18 @@ export class TimeChart {
         }
     }
 
-    private endDrag(): void {
+    private endDrag(x: number): void {
         if (!this.isDragging) {
             return;
         }
+        const isClick = Math.abs(x - this.draggedFrom) < LEAST_DRAG;
         // The plot hears of the button after us, and hides its selection when nothing was dragged.
         setTimeout(() => {
-            this.isDragging = false;
-            if (this.plot.select.width > 2) {
-                this.report.selection.select(...this.dragged());
-            } else {
+            this.draggedFrom = NaN;
+            if (isClick) {
                 this.showRange();
+            } else {
+                this.report.selection.select(...this.dragged());
             }
         });
     }
@@ -183,14 +191,14 @@ function timeAxis(isShown: boolean): uPlot.Axis {
     };
 }
 
-function valueAxis(value: (value: number) => string): uPlot.Axis {
+function valueAxis({ value, height }: ChartOptions): uPlot.Axis {
     return {
         stroke: () => colour('muted'),
         grid: { stroke: () => colour('grid'), width: 1 },
         ticks: { show: false },
         size: AXIS_WIDTH,
         font: AXIS_FONT,
-        space: 34,
+        space: Math.min(34, height / 4),
         values: (_, splits) => splits.map((split) => value(split)),
         // Round in powers of two, as bytes are.
         ...(value === format.bytes ? { incrs: binarySteps() } : {}),

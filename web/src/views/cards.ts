@@ -18,13 +18,13 @@ export class Cards {
         const { totals } = figures;
         const grain = recording.curve.widthNs;
         const ns = (selection.range.end - selection.range.begin) * recording.binNs;
-        const overhead = totals.peakFootprint === null ? '' : `${format.percent(totals.peakFootprint / totals.peakLive - 1)} above the live bytes`;
+        const overhead = totals.peakFootprint === null ? '' : `${format.percent(totals.peakFootprint / totals.peakLive - 1)} above live`;
         fill(
             this.root,
             card('allocated', 'Allocated', format.bytes(totals.bytes), totals.bytes, `${format.count(totals.allocs)} blocks`),
             card('allocations', 'Allocations', format.shortCount(totals.allocs), totals.allocs, `${format.shortCount(totals.allocs / (ns / 1e9))} per second`),
             card('freed', 'Freed', format.bytes(totals.freed), totals.freed, `${format.count(totals.frees)} blocks`),
-            card('temporary', 'Temporary', format.percent(totals.allocs === 0 ? 0 : totals.temporary / totals.allocs), totals.temporary, `${format.count(totals.temporary)} blocks freed at once`),
+            card('temporary', 'Temporary', format.percent(totals.allocs === 0 ? 0 : totals.temporary / totals.allocs), totals.temporary, `${format.count(totals.temporary)} blocks`),
             card('peak', 'Peak of live bytes', format.bytes(totals.peakLive), totals.peakLive, `at ${format.moment(totals.peakTimeNs, grain)}`),
             totals.peakFootprint === null
                 ? null

@@ -3,7 +3,7 @@
 import flamegraph, { type FlameChart, type FlameDatum, type FlameTip } from 'd3-flame-graph';
 import { select } from 'd3-selection';
 
-import { type FlameNode, type Path, flameTree } from '../data/flame_tree';
+import { type FlameNode, NARROW, type Path, ROOT, flameTree } from '../data/flame_tree';
 import * as format from '../data/format';
 import type { NodeFigures } from '../data/figures';
 import type { Report } from '../data/report';
@@ -30,6 +30,8 @@ const METRICS: readonly (readonly [Metric, string])[] = [
 const ROW = 19;
 /** Frames narrower than this many pixels are not drawn. */
 const LEAST_PIXELS = 1;
+/** As many as are laid out within a blink. */
+const MOST_FRAMES = 1500;
 
 export class FlameGraph implements View {
     readonly root: HTMLElement;
@@ -55,7 +57,7 @@ export class FlameGraph implements View {
             .resetHeightOnZoom(true)
             .transitionDuration(0)
             .minFrameSize(LEAST_PIXELS)
-            .sort((a, b) => b.data.value - a.data.value)
+            .sort(false)
             .setColorMapper((d) => this.colourOf(d))
             .setSearchMatch((d, term) => this.isMatch(d, term))
             .setSearchHandler((_, sum) => this.tellFound(sum))
@@ -106,12 +108,13 @@ export class FlameGraph implements View {
             isInverted: this.isInverted,
             focus: this.focus,
             least: LEAST_PIXELS / width,
+            most: MOST_FRAMES,
         });
         this.out.disabled = this.focus.length === 0;
         this.holder.dataset['total'] = String(tree?.value ?? 0);
         this.holder.classList.toggle('is-empty', tree === null);
         this.total = tree?.value ?? 0;
-        this.draw(width, tree ?? { name: 'all', value: 0, children: [], frame: -1 });
+        this.draw(width, tree ?? { name: 'all', value: 0, children: [], frame: ROOT });
         this.tellTotal();
         if (this.term !== '') {
             this.chart.search(this.term);
@@ -209,10 +212,11 @@ export class FlameGraph implements View {
         if (group === null) {
             return;
         }
+        const datum = select<SVGGElement, Datum>(group).datum();
         // The library's own zoom only stretches what is drawn; ours draws what was too narrow before.
         event.stopPropagation();
         hideTip();
-        this.zoomTo(pathOf(select<SVGGElement, Datum>(group).datum()));
+        this.zoomTo(pathOf(datum.data.frame === NARROW && datum.parent !== null ? datum.parent : datum));
     }
 
     private zoomTo(path: Path): void {

@@ -18,7 +18,7 @@ export class Fragmentation implements View {
     private readonly stacks: Stacks;
     private readonly table: Table<PinSite>;
     private total = 1;
-    private pinned: PinSite[] = [];
+    private most = 1;
     private weights = new Map<number, number>();
 
     constructor(report: Report) {
@@ -52,7 +52,7 @@ export class Fragmentation implements View {
                     value: (site) => site.bytes,
                     show: (site) => format.bytes(site.bytes),
                     exact: (site) => format.exactBytes(site.bytes),
-                    bar: (site) => site.bytes / Math.max(...this.pinned.map((other) => other.bytes), 1),
+                    bar: (site) => site.bytes / this.most,
                 },
                 {
                     key: 'share',
@@ -78,11 +78,12 @@ export class Fragmentation implements View {
         const { recording, selection } = this.report;
         const index = snapshotFor(recording, selection.range);
         const snapshot = recording.head.snapshots[index];
-        this.pinned = pinSites(recording, index);
-        this.total = this.pinned.reduce((sum, site) => sum + site.bytes, 0) || 1;
+        const sites = pinSites(recording, index);
+        this.total = sites.reduce((sum, site) => sum + site.bytes, 0) || 1;
+        this.most = sites.reduce((most, site) => Math.max(most, site.bytes), 1);
         this.weigh(index);
         fill(this.facts, ...(snapshot === undefined ? [] : this.factsOf(snapshot)));
-        this.table.set(this.pinned);
+        this.table.set(sites);
         const first = this.table.first();
         if (first === undefined) {
             this.stacks.clear();

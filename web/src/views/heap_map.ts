@@ -23,7 +23,7 @@ const COLOURS: readonly (readonly [MapColour, string])[] = [
 
 const LEFT = 72;
 const BOTTOM = 22;
-const RIGHT = 14;
+const RIGHT = 22;
 const TOP = 6;
 /** Blocks are drawn exactly when a column or a row of the map is wider than this many pixels. */
 const EXACT_FROM = 3;
@@ -202,7 +202,6 @@ export class HeapMap implements View {
         const { nsPerColumn, bytesPerRow } = this.map;
         const [t0, t1] = [this.window.x0 * nsPerColumn, this.window.x1 * nsPerColumn];
         const [a0, a1] = [this.window.y0 * bytesPerRow, this.window.y1 * bytesPerRow];
-        const edge = colour('map-none');
         let drawn = 0;
         for (let i = 0; i < rects.count; i++) {
             const top = rects.address[i] + rects.size[i];
@@ -219,7 +218,7 @@ export class HeapMap implements View {
             context.fillStyle = css(this.rectColour(colours, i, Math.min(rects.end[i], t1)));
             context.fillRect(left, high, right - left, low - high);
             if (right - left > 4 && low - high > 4) {
-                context.strokeStyle = edge;
+                context.strokeStyle = 'rgb(0 0 0 / 30%)';
                 context.strokeRect(left + 0.5, high + 0.5, right - left - 1, low - high - 1);
             }
             drawn++;
@@ -249,12 +248,14 @@ export class HeapMap implements View {
         context.font = '11px system-ui, sans-serif';
         context.textBaseline = 'middle';
         context.textAlign = 'right';
-        for (const at of ticks(this.window.y0 * bytesPerRow, this.window.y1 * bytesPerRow, this.plotHeight / 44, 2)) {
-            context.fillText(`+${format.bytes(at)}`, LEFT - 6, this.yOf(at / bytesPerRow));
+        const rows = ticks(this.window.y0 * bytesPerRow, this.window.y1 * bytesPerRow, this.plotHeight / 44, 2);
+        for (const at of rows.values) {
+            context.fillText(`+${format.bytesWithin(at, rows.step)}`, LEFT - 6, this.yOf(at / bytesPerRow));
         }
         context.textAlign = 'center';
         const seconds = nsPerColumn / 1e9;
-        for (const at of ticks(this.window.x0 * seconds, this.window.x1 * seconds, this.plotWidth / 110, 10)) {
+        const columns = ticks(this.window.x0 * seconds, this.window.x1 * seconds, this.plotWidth / 110, 10);
+        for (const at of columns.values) {
             context.fillText(`${Number(at.toPrecision(9))} s`, this.xOf(at / seconds), this.height - BOTTOM / 2);
         }
     }
@@ -263,7 +264,8 @@ export class HeapMap implements View {
         const { x0, x1, y0, y1 } = this.window;
         const { nsPerColumn, bytesPerRow } = this.map;
         const time = `${format.moment(x0 * nsPerColumn, nsPerColumn)} – ${format.moment(x1 * nsPerColumn, nsPerColumn)}`;
-        const addresses = `+${format.bytes(y0 * bytesPerRow)} – +${format.bytes(y1 * bytesPerRow)}`;
+        const seen = (y1 - y0) * bytesPerRow;
+        const addresses = `+${format.bytesWithin(y0 * bytesPerRow, seen / 100)} – +${format.bytesWithin(y1 * bytesPerRow, seen / 100)}`;
         const exact = rects > 0 ? ` · ${format.count(rects)} blocks drawn exactly` : '';
         this.seen.textContent = `Seen: ${time}, ${addresses}${exact}`;
         Object.assign(this.canvas.dataset, { x0, x1, y0, y1, rects });
@@ -404,7 +406,7 @@ export class HeapMap implements View {
 }
 
 /** Round values between two ends, at most about `most` of them. */
-function ticks(low: number, high: number, most: number, base: 2 | 10): number[] {
+function ticks(low: number, high: number, most: number, base: 2 | 10): { step: number; values: number[] } {
     const rough = (high - low) / Math.max(most, 1);
     const unit = base ** Math.floor(Math.log(rough) / Math.log(base));
     const factors = base === 10 ? [1, 2, 5, 10] : [1, 2];
@@ -413,5 +415,5 @@ function ticks(low: number, high: number, most: number, base: 2 | 10): number[] 
     for (let at = Math.ceil(low / step) * step; at <= high; at += step) {
         values.push(at);
     }
-    return values;
+    return { step, values };
 }

@@ -14,15 +14,18 @@ export class RangeBar {
     private readonly window = el('div', { class: 'range-window' });
     private readonly handles: [HTMLElement, HTMLElement];
 
-    constructor(report: Report) {
+    /** `beside` stands at the end of the line that tells the range. */
+    constructor(report: Report, beside: HTMLElement) {
         this.report = report;
         this.reset = button('Whole recording', () => report.selection.reset(), { class: 'range-reset', title: 'Select everything again (Escape)' });
         this.handles = [this.handle('begin', 'Begin of the range'), this.handle('end', 'End of the range')];
         this.track.append(this.window, ...this.handles);
-        this.root = el('div', { class: 'range' }, this.track, el('div', { class: 'range-line' }, this.text, this.reset));
+        this.root = el('div', { class: 'range' }, this.track, el('div', { class: 'range-line' }, this.text, this.reset, beside));
         this.window.addEventListener('pointerdown', (event) => this.moveWindow(event));
         document.addEventListener('keydown', (event) => {
-            if (event.key === 'Escape' && !event.defaultPrevented && !report.selection.isWhole) {
+            // In a field or a dialog Escape has a meaning already.
+            const isTaken = (event.target as Element).closest('input, select, dialog') !== null;
+            if (event.key === 'Escape' && !isTaken && !report.selection.isWhole) {
                 report.selection.reset();
             }
         });

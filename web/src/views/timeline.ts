@@ -11,11 +11,15 @@ import { type Line, TimeChart } from '../ui/time_chart';
 /** Colours of the style sheet for the replays' footprints. */
 const REPLAY_COLOURS = ['replay-1', 'replay-2', 'replay-3', 'replay-4', 'replay-5', 'replay-6'];
 
+/** Points of the rate's curve, at most. */
+const MOST_RATES = 1024;
+
 export class Timeline {
     readonly root: HTMLElement;
     private readonly report: Report;
     private readonly times: Float64Array;
-    private readonly readout = el('span', { class: 'readout' });
+    /** What the curves say under the pointer. */
+    readonly readout = el('span', { class: 'readout' });
     private charts: TimeChart[] = [];
 
     constructor(report: Report) {
@@ -94,7 +98,6 @@ export class Timeline {
         if (replays.childElementCount > 0) {
             legend.append(el('span', { class: 'legend-title' }, 'Footprint replayed on'), replays);
         }
-        legend.append(this.readout);
         return legend;
     }
 
@@ -110,15 +113,20 @@ export class Timeline {
         });
     }
 
+    /** Rates of single steps are noise where there are many: neighbours are taken together. */
     private rateChart(parent: HTMLElement): TimeChart {
         const { curve } = this.report.recording;
-        const perSecond = (counts: Uint32Array): Float64Array =>
-            Float64Array.from(counts, (n) => n / (curve.widthNs / 1e9));
+        const together = Math.ceil(curve.count / MOST_RATES);
+        const seconds = (together * curve.widthNs) / 1e9;
+        const rates = new Float64Array(Math.ceil(curve.count / together));
+        curve.allocs.forEach((n, step) => {
+            rates[Math.floor(step / together)] += n / seconds;
+        });
         return new TimeChart(parent, this.report, {
             height: 74,
             label: 'Allocations per second over time',
-            times: this.times,
-            lines: [{ label: 'Allocations', colour: 'rate', values: perSecond(curve.allocs), isShown: true, isFilled: true }],
+            times: Float64Array.from(rates, (_, i) => (i + 0.5) * seconds),
+            lines: [{ label: 'Allocations', colour: 'rate', values: rates, isShown: true, isFilled: true }],
             hasTimes: true,
             value: format.shortCount,
             onHover: () => undefined,
