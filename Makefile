@@ -75,9 +75,10 @@ lint: ## clang-format, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck
 	@tools/lint $(JOBS)
 
 .PHONY: format
-format: ## lay out the sources as .clang-format says
+format: ## lay out the sources as .clang-format and web/.prettierrc.json say
 	@tools/setup lint
 	@git ls-files '*.c' '*.h' '*.cc' '*.hpp' | xargs clang-format -i
+	@web/format build/web-modules
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZ_SECONDS (default 30)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// node web/bundle.mjs MODULES OUT - makes the report page, one HTML file, from src/ with the libraries in the folder
-// MODULES (as web/modules prints it).
+// node web/bundle.mjs MODULES OUT - makes the report page, one HTML file, from src/ with the
+// libraries in the folder MODULES (as web/modules prints it).
 
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,10 @@ import { fileURLToPath } from 'node:url';
 const WEB = dirname(fileURLToPath(import.meta.url));
 const MARKER = '<!--TARN-DATA-->';
 
-/** The packages whose code is in the bundle, with their licences: what their notices ask to be passed on. */
+/**
+ * The packages whose code is in the bundle, with their licences: what their notices ask to be
+ * passed on.
+ */
 function licencesOf(metafile, modules) {
     const names = new Set();
     for (const input of Object.keys(metafile.inputs)) {
@@ -27,7 +30,9 @@ function licencesOf(metafile, modules) {
 
 function licenceOf(folder, name) {
     const { version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-    const file = ['LICENSE', 'LICENSE.md', 'LICENSE.txt', 'LICENCE'].map((f) => join(folder, f)).find(existsSync);
+    const file = ['LICENSE', 'LICENSE.md', 'LICENSE.txt', 'LICENCE']
+        .map((f) => join(folder, f))
+        .find(existsSync);
     if (file === undefined) {
         throw new Error(`${name} comes without the text of its licence`);
     }
@@ -64,7 +69,10 @@ async function bundle(modules, licences) {
 function assemble({ script, style }) {
     const hash = createHash('sha256').update(script).digest('base64');
     const parts = { SCRIPT_HASH: `sha256-${hash}`, STYLE: style, SCRIPT: script };
-    const page = readFileSync(join(WEB, 'src/page.html'), 'utf8').replace(/@(\w+)@/g, (all, name) => parts[name] ?? all);
+    const page = readFileSync(join(WEB, 'src/page.html'), 'utf8').replace(
+        /@(\w+)@/g,
+        (all, name) => parts[name] ?? all,
+    );
     if (page.split(MARKER).length !== 2) {
         throw new Error(`the page does not have ${MARKER} exactly once`);
     }

@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 /*
- * The page of `tarn report`: one HTML file, built from web/. It has the text <!--TARN-DATA--> exactly once, in the place
- * where the data goes. It does not end in a zero.
+ * The page of `tarn report`: one HTML file, built from web/. It has the text <!--TARN-DATA-->
+ * exactly once, in the place where the data goes. It does not end in a zero.
  */
 extern const unsigned char cli_report_page[];
 

@@ -31,7 +31,9 @@ declare module 'd3-flame-graph' {
         sort(isByName: boolean): FlameChart<T>;
         setColorMapper(map: (datum: FlameDatum<T>, colour: string) => string): FlameChart<T>;
         setSearchMatch(match: (datum: FlameDatum<T>, term: string) => boolean): FlameChart<T>;
-        setSearchHandler(handle: (results: FlameDatum<T>[], sum: number, total: number) => void): FlameChart<T>;
+        setSearchHandler(
+            handle: (results: FlameDatum<T>[], sum: number, total: number) => void,
+        ): FlameChart<T>;
         tooltip(tip: FlameTip<T>): FlameChart<T>;
         search(term: string): void;
         update(tree: T): FlameChart<T>;

@@ -50,7 +50,10 @@ function painted(): Promise<void> {
 }
 
 function showFault(root: HTMLElement, error: unknown): void {
-    const fault = error instanceof Fault ? error : damaged(error instanceof Error ? error.message : String(error));
+    const fault =
+        error instanceof Fault
+            ? error
+            : damaged(error instanceof Error ? error.message : String(error));
     fill(
         root,
         el(

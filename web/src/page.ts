@@ -77,10 +77,16 @@ function tabsOf(report: Report): Tab[] {
         { id: 'flame', title: 'Flame graph', view: new FlameGraph(report) },
         { id: 'sites', title: 'Call sites', view: new CallSites(report) },
         { id: 'histograms', title: 'Sizes and lifetimes', view: new Histograms(report) },
-        recording.pins === null ? null : { id: 'pins', title: 'Fragmentation', view: new Fragmentation(report) },
-        recording.threads === null ? null : { id: 'threads', title: 'Threads', view: new Threads(report) },
+        recording.pins === null
+            ? null
+            : { id: 'pins', title: 'Fragmentation', view: new Fragmentation(report) },
+        recording.threads === null
+            ? null
+            : { id: 'threads', title: 'Threads', view: new Threads(report) },
         head.pools.length === 0 ? null : { id: 'pools', title: 'Pools', view: new Pools(report) },
-        head.replay === null ? null : { id: 'replay', title: 'Replay', view: new Replays(head.replay) },
+        head.replay === null
+            ? null
+            : { id: 'replay', title: 'Replay', view: new Replays(head.replay) },
     ];
     return tabs.filter((tab): tab is Tab => tab !== null);
 }
@@ -98,8 +104,17 @@ function header(recording: Recording): HTMLElement {
     return el(
         'header',
         {},
-        el('h1', {}, el('span', { class: 'brand' }, 'Tarn'), el('code', { title: program.command }, program.command)),
-        el('span', { class: 'note' }, `process ${program.process} · ${Number.isNaN(started.getTime()) ? '' : started.toLocaleString()}`),
+        el(
+            'h1',
+            {},
+            el('span', { class: 'brand' }, 'Tarn'),
+            el('code', { title: program.command }, program.command),
+        ),
+        el(
+            'span',
+            { class: 'note' },
+            `process ${program.process} · ${Number.isNaN(started.getTime()) ? '' : started.toLocaleString()}`,
+        ),
         theme,
         ...warnings(recording),
     );
@@ -110,10 +125,14 @@ function warnings(recording: Recording): HTMLElement[] {
     const { program } = recording.head;
     const texts: string[] = [];
     if (program.is_cut) {
-        texts.push('The trace was cut short: the program, or its recording, ended before the trace did.');
+        texts.push(
+            'The trace was cut short: the program, or its recording, ended before the trace did.',
+        );
     }
     if (program.lost > 0) {
-        texts.push(`${program.lost.toLocaleString('en-US')} events were lost while recording; figures are too low by these.`);
+        texts.push(
+            `${program.lost.toLocaleString('en-US')} events were lost while recording; figures are too low by these.`,
+        );
     }
     if (program.stacks === 'sampled') {
         texts.push('Stacks were sampled: figures by call site are estimates.');
@@ -124,5 +143,10 @@ function warnings(recording: Recording): HTMLElement[] {
 }
 
 function footer(recording: Recording): HTMLElement {
-    return el('footer', {}, `Written by Tarn ${recording.head.program.tarn}. Works offline: nothing leaves this page.`, aboutButton(recording));
+    return el(
+        'footer',
+        {},
+        `Written by Tarn ${recording.head.program.tarn}. Works offline: nothing leaves this page.`,
+        aboutButton(recording),
+    );
 }

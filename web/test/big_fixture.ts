@@ -4,7 +4,10 @@ import { type Section, writeContainer } from './container_writer';
 import { LIFETIME_BOUNDS, SIZE_BOUNDS, programHead, replayOf } from './fixture';
 import { Random } from './random';
 
-/** As large a report as `tarn report` writes: what the page has to open within seconds. Its figures are noise. */
+/**
+ * As large a report as `tarn report` writes: what the page has to open within seconds. Its figures
+ * are noise.
+ */
 
 const BINS = 512;
 const CELLS_PER_BIN = 4000;
@@ -76,7 +79,9 @@ function texts(): Record<string, Section> {
 
 function nodes(random: Random): Record<string, Section> {
     return {
-        'node.parent': u32(NODES, (i) => (i < 10 ? 0 : Math.max(0, i - 1 - random.below(Math.min(i, 900))))),
+        'node.parent': u32(NODES, (i) =>
+            i < 10 ? 0 : Math.max(0, i - 1 - random.below(Math.min(i, 900))),
+        ),
         'node.frame': u32(NODES, () => random.below(FRAMES)),
         'node.peak_bytes': f64(NODES, () => random.logarithmic(1, 1e6)),
         'node.peak_blocks': f64(NODES, () => random.logarithmic(1, 1e3)),
@@ -130,7 +135,11 @@ function map(random: Random): Record<string, Section> {
         for (let x = 0; x < COLUMNS; ) {
             const length = Math.min(1 + random.logarithmic(1, 400), COLUMNS - x);
             const used = random.next() < y / (2 * ROWS) ? 0 : 60 + random.below(196);
-            const [size, thread, node] = [4 + random.below(14), random.below(THREADS), random.below(NODES)];
+            const [size, thread, node] = [
+                4 + random.below(14),
+                random.below(THREADS),
+                random.below(NODES),
+            ];
             for (let i = 0; i < length; i++) {
                 const cell = (x + i) * ROWS + y;
                 sections['map.used'][cell] = used;
@@ -149,7 +158,9 @@ function rects(random: Random): Record<string, Section> {
     const begin = f64(RECTS, () => random.next() * DURATION * 0.95);
     return {
         'rect.begin_ns': begin,
-        'rect.end_ns': f64(RECTS, (i) => Math.min(begin[i] + random.logarithmic(1e6, DURATION), DURATION)),
+        'rect.end_ns': f64(RECTS, (i) =>
+            Math.min(begin[i] + random.logarithmic(1e6, DURATION), DURATION),
+        ),
         'rect.leaked': new Uint8Array(RECTS),
         'rect.address': f64(RECTS, () => random.below(ROWS * ROW_BYTES)),
         'rect.size': f64(RECTS, () => random.logarithmic(16, 500000)),
@@ -177,7 +188,14 @@ function threads(random: Random): Record<string, Section> {
 }
 
 function head(): object {
-    const snapshot = { footprint: 6e7, live: 5e7, pages: 15000, full_pages: 9000, partial_pages: 6000, free_bytes: 1e7 };
+    const snapshot = {
+        footprint: 6e7,
+        live: 5e7,
+        pages: 15000,
+        full_pages: 9000,
+        partial_pages: 6000,
+        free_bytes: 1e7,
+    };
     return {
         format: 'tarn-report',
         version: 1,
@@ -202,7 +220,12 @@ function head(): object {
             modules: 12,
             page_size: 4096,
         },
-        threads: Array.from({ length: THREADS }, (_, i) => ({ id: i, name: `worker-${i}`, allocations: 0, bytes: 0 })),
+        threads: Array.from({ length: THREADS }, (_, i) => ({
+            id: i,
+            name: `worker-${i}`,
+            allocations: 0,
+            bytes: 0,
+        })),
         pools: [],
         bins: { count: BINS, width_ns: DURATION / BINS },
         curve: { count: STEPS, width_ns: DURATION / STEPS },

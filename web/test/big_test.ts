@@ -10,9 +10,10 @@ import { type Opened, launch, open, settle, showTab } from './browser';
 import { packed } from './container_writer';
 
 /**
- * The largest report that `tarn report` writes: 20,000 stacks, 2 million cells, 16,384 steps, a map of 2048 by 1024,
- * 100,000 exact blocks. On an idle machine it opens in 2 seconds and follows a new range in 0.1 to 0.5; a machine that
- * runs other tests at the same time gets SLACK times as long as was promised.
+ * The largest report that `tarn report` writes: 20,000 stacks, 2 million cells, 16,384 steps, a map
+ * of 2048 by 1024, 100,000 exact blocks. On an idle machine it opens in 2 seconds and follows a new
+ * range in 0.1 to 0.5; a machine that runs other tests at the same time gets SLACK times as long as
+ * was promised.
  */
 
 const PROMISED_MS = 5000;
@@ -61,7 +62,9 @@ test('the map stays smooth while it is zoomed', async (context) => {
         const started = performance.now();
         for (let i = 0; i < 20; i++) {
             const at = { clientX: x + width / 2, clientY: y + height / 2 };
-            canvas.dispatchEvent(new WheelEvent('wheel', { deltaY: -120, bubbles: true, cancelable: true, ...at }));
+            canvas.dispatchEvent(
+                new WheelEvent('wheel', { deltaY: -120, bubbles: true, cancelable: true, ...at }),
+            );
             await new Promise(requestAnimationFrame);
         }
         return performance.now() - started;

@@ -40,20 +40,31 @@ export interface OpenOptions {
 }
 
 export async function launch(): Promise<Browser> {
-    const puppeteer = createRequire(join(setting('TARN_MODULES'), 'package.json'))('puppeteer-core') as {
+    const puppeteer = createRequire(join(setting('TARN_MODULES'), 'package.json'))(
+        'puppeteer-core',
+    ) as {
         launch(options: object): Promise<Browser>;
     };
     return puppeteer.launch({
         executablePath: setting('TARN_CHROMIUM'),
         headless: true,
         // Chromium's own sandbox does not work for root, nor in most containers.
-        args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--force-device-scale-factor=1'],
+        args: [
+            '--no-sandbox',
+            '--disable-gpu',
+            '--disable-dev-shm-usage',
+            '--force-device-scale-factor=1',
+        ],
         protocolTimeout: PATIENCE,
     });
 }
 
 /** Opens a report with this data; null: the asset as it is. */
-export async function open(browser: Browser, base64: string | null, options: OpenOptions = {}): Promise<Opened> {
+export async function open(
+    browser: Browser,
+    base64: string | null,
+    options: OpenOptions = {},
+): Promise<Opened> {
     const name = `report-${Math.random().toString(36).slice(2)}.html`;
     const file = join(setting('TARN_SCRATCH'), name);
     const url = pathToFileURL(file).href;
@@ -62,7 +73,9 @@ export async function open(browser: Browser, base64: string | null, options: Ope
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE);
     await page.setViewport({ width: options.width ?? 1280, height: options.height ?? 800 });
-    await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: options.scheme ?? 'light' }]);
+    await page.emulateMediaFeatures([
+        { name: 'prefers-color-scheme', value: options.scheme ?? 'light' },
+    ]);
     if (options.before !== undefined) {
         await page.evaluateOnNewDocument(options.before);
     }
@@ -85,7 +98,10 @@ export async function open(browser: Browser, base64: string | null, options: Ope
 /** Waits until what was asked for has been drawn. */
 export async function settle(page: Page): Promise<void> {
     await page.evaluate(
-        () => new Promise<void>((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(resolve, 30)))),
+        () =>
+            new Promise<void>((resolve) =>
+                requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(resolve, 30))),
+            ),
     );
 }
 
@@ -107,7 +123,9 @@ export async function coloursOf(browser: Browser, page: Page, selector?: string)
         const canvas = new OffscreenCanvas(picture.width, picture.height);
         const context = canvas.getContext('2d') as OffscreenCanvasRenderingContext2D;
         context.drawImage(picture, 0, 0);
-        return new Set(new Uint32Array(context.getImageData(0, 0, picture.width, picture.height).data.buffer)).size;
+        return new Set(
+            new Uint32Array(context.getImageData(0, 0, picture.width, picture.height).data.buffer),
+        ).size;
     }, image);
     await blank.close();
     return count;

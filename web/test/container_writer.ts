@@ -6,7 +6,10 @@ import { deflateSync } from 'node:zlib';
 
 export type Section = Uint8Array | Uint16Array | Uint32Array | Float64Array;
 
-export function writeContainer(head: object, sections: Record<string, Section>): Uint8Array<ArrayBuffer> {
+export function writeContainer(
+    head: object,
+    sections: Record<string, Section>,
+): Uint8Array<ArrayBuffer> {
     const entries: Record<string, object> = {};
     let offset = 0;
     for (const [name, section] of Object.entries(sections)) {
@@ -44,5 +47,8 @@ export function packed(container: Uint8Array): string {
 
 /** The page with this data in the place of its marker, as `tarn report` writes it. */
 export function pageWith(page: string, base64: string): string {
-    return page.replace('<!--TARN-DATA-->', () => `<script type="text/plain" id="tarn-data">${base64}</script>`);
+    return page.replace(
+        '<!--TARN-DATA-->',
+        () => `<script type="text/plain" id="tarn-data">${base64}</script>`,
+    );
 }

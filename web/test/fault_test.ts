@@ -9,7 +9,15 @@ import { ASSET, type OpenOptions, launch, open } from './browser';
 import { packed, writeContainer } from './container_writer';
 import { SMALL, makeFixture } from './fixture';
 
-const fixture = makeFixture({ ...SMALL, blocks: 300, nodes: 30, frames: 20, columns: 32, rows: 16, bins: 8 });
+const fixture = makeFixture({
+    ...SMALL,
+    blocks: 300,
+    nodes: 30,
+    frames: 20,
+    columns: 32,
+    rows: 16,
+    bins: 8,
+});
 const data = packed(fixture.bytes);
 
 let browser: Browser;
@@ -25,7 +33,7 @@ after(async () => {
 async function messageOf(base64: string | null, options?: OpenOptions): Promise<string> {
     const { page, complaints } = await open(browser, base64, options);
     const text = await page.$eval('.fault', (element) => element.textContent ?? '');
-    await page.close();
+    await page.browserContext().close();
     assert.deepEqual(complaints, []);
     return text;
 }
@@ -44,7 +52,10 @@ test('data of a newer release is told of', async () => {
 });
 
 test('a head of another shape is told of, and does not crash the page', async () => {
-    const odd = writeContainer({ ...fixture.head, program: 3, threads: 'none', replay: { runs: 'many' } }, fixture.sections);
+    const odd = writeContainer(
+        { ...fixture.head, program: 3, threads: 'none', replay: { runs: 'many' } },
+        fixture.sections,
+    );
     assert.match(await messageOf(packed(odd)), /is damaged/);
 });
 
@@ -52,25 +63,43 @@ test('a browser that cannot unpack is told so', async () => {
     const before = (): void => {
         delete (globalThis as { DecompressionStream?: unknown }).DecompressionStream;
     };
-    assert.match(await messageOf(data, { before }), /DecompressionStream.*Open the file in Firefox/);
+    assert.match(
+        await messageOf(data, { before }),
+        /DecompressionStream.*Open the file in Firefox/,
+    );
 });
 
 test('optional parts may be missing, and their tabs with them', async () => {
-    const names = Object.keys(fixture.sections).filter((name) => !/^(map|rect|pin|thread|size|lifetime)\.|footprint/.test(name));
+    const names = Object.keys(fixture.sections).filter(
+        (name) => !/^(map|rect|pin|thread|size|lifetime)\.|footprint/.test(name),
+    );
     const sections = Object.fromEntries(names.map((name) => [name, fixture.sections[name]]));
     const head = { ...fixture.head, map: null, replay: null, pools: [], snapshots: [] };
     const { page, complaints } = await open(browser, packed(writeContainer(head, sections)));
     const tabs = await page.$$eval('[role=tab]', (all) => all.map((tab) => tab.textContent));
     assert.deepEqual(tabs, ['Flame graph', 'Call sites', 'Sizes and lifetimes']);
     await page.click('#tab-histograms');
-    assert.match(await page.$eval('#panel-histograms', (panel) => panel.textContent ?? ''), /Not recorded/);
+    assert.match(
+        await page.$eval('#panel-histograms', (panel) => panel.textContent ?? ''),
+        /Not recorded/,
+    );
     assert.deepEqual(complaints, []);
 });
 
 test('what the reader should know of a recording stands on top', async () => {
-    const program = { ...(fixture.head['program'] as object), is_cut: true, lost: 1234, stacks: 'sampled' };
-    const { page } = await open(browser, packed(writeContainer({ ...fixture.head, program }, fixture.sections)));
-    const warnings = await page.$$eval('.warning', (all) => all.map((warning) => warning.textContent).join('\n'));
+    const program = {
+        ...(fixture.head['program'] as object),
+        is_cut: true,
+        lost: 1234,
+        stacks: 'sampled',
+    };
+    const { page } = await open(
+        browser,
+        packed(writeContainer({ ...fixture.head, program }, fixture.sections)),
+    );
+    const warnings = await page.$$eval('.warning', (all) =>
+        all.map((warning) => warning.textContent).join('\n'),
+    );
     assert.match(warnings, /cut short[\s\S]*1,234 events were lost[\s\S]*sampled/);
 });
 
@@ -79,5 +108,8 @@ test('the page forbids itself every connection', () => {
     assert.match(policy, /^default-src 'none'; script-src 'sha256-[\w+/]+=*'; /);
     assert.ok(!/connect-src|unsafe-eval|\*/.test(policy), policy);
     assert.equal(ASSET.split('<!--TARN-DATA-->').length, 2, 'there is one place for the data');
-    assert.ok(!/<(script|link|img)[^>]+(src|href)="(?!data:)/.test(ASSET), 'nothing is loaded from elsewhere');
+    assert.ok(
+        !/<(script|link|img)[^>]+(src|href)="(?!data:)/.test(ASSET),
+        'nothing is loaded from elsewhere',
+    );
 });

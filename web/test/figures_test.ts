@@ -8,7 +8,16 @@ import { classSums, figuresOf, snapshotFor, threadFigures } from '../src/data/fi
 import { Recording } from '../src/data/recording';
 import { type Range, Selection } from '../src/data/selection';
 import { pinSites, sitesOf } from '../src/data/sites';
-import { LIFETIME_BOUNDS, SIZE_BOUNDS, SMALL, binOf, classOf, isLiveAt, makeFixture, peakOf } from './fixture';
+import {
+    LIFETIME_BOUNDS,
+    SIZE_BOUNDS,
+    SMALL,
+    binOf,
+    classOf,
+    isLiveAt,
+    makeFixture,
+    peakOf,
+} from './fixture';
 import { Random } from './random';
 import { naiveTotals } from './naive';
 
@@ -25,7 +34,12 @@ function ranges(): Range[] {
         const begin = random.below(shape.bins);
         return { begin, end: begin + 1 + random.below(shape.bins - begin) };
     });
-    return [{ begin: 0, end: shape.bins }, { begin: 0, end: 1 }, { begin: shape.bins - 1, end: shape.bins }, ...some];
+    return [
+        { begin: 0, end: shape.bins },
+        { begin: 0, end: 1 },
+        { begin: shape.bins - 1, end: shape.bins },
+        ...some,
+    ];
 }
 
 function about(range: Range): string {
@@ -37,7 +51,11 @@ test('the figures of a range are those of its events', () => {
         const { totals } = figuresOf(recording, range);
         const naive = naiveTotals(fixture, range);
         const { allocs, bytes, frees, freed, temporary, live, liveBlocks } = totals;
-        assert.deepEqual({ allocs, bytes, frees, freed, temporary, live, liveBlocks }, naive, about(range));
+        assert.deepEqual(
+            { allocs, bytes, frees, freed, temporary, live, liveBlocks },
+            naive,
+            about(range),
+        );
     }
 });
 
@@ -45,9 +63,18 @@ test('the figures of a stack are those of its events', () => {
     for (const range of ranges()) {
         const { nodes } = figuresOf(recording, range);
         for (let node = 0; node < shape.nodes; node++) {
-            const own = { ...fixture, blocks: fixture.blocks.filter((block) => block.node === node) };
+            const own = {
+                ...fixture,
+                blocks: fixture.blocks.filter((block) => block.node === node),
+            };
             const naive = naiveTotals(own, range);
-            const figures = [nodes.allocs, nodes.bytes, nodes.temporary, nodes.live, nodes.liveBlocks].map((f) => f[node]);
+            const figures = [
+                nodes.allocs,
+                nodes.bytes,
+                nodes.temporary,
+                nodes.live,
+                nodes.liveBlocks,
+            ].map((f) => f[node]);
             assert.deepEqual(
                 figures,
                 [naive.allocs, naive.bytes, naive.temporary, naive.live, naive.liveBlocks],
@@ -63,8 +90,14 @@ test('the peak of the whole is exact', () => {
     assert.ok(peak.isExact);
     assert.equal(totals.peakLive, naive.bytes);
     assert.equal(totals.peakTimeNs, naive.time);
-    assert.equal(nodes.peak.reduce((a, b) => a + b), naive.bytes);
-    assert.equal(nodes.peakBlocks.reduce((a, b) => a + b), naive.blocks);
+    assert.equal(
+        nodes.peak.reduce((a, b) => a + b),
+        naive.bytes,
+    );
+    assert.equal(
+        nodes.peakBlocks.reduce((a, b) => a + b),
+        naive.blocks,
+    );
 });
 
 test('elsewhere the peak of stacks is what was live at the end of the fullest bin', () => {
@@ -74,15 +107,23 @@ test('elsewhere the peak of stacks is what was live at the end of the fullest bi
         assert.ok(!peak.isExact);
         const lives = Array.from({ length: range.end - range.begin }, (_, i) => {
             const end = (range.begin + i + 1) * binNs;
-            return fixture.blocks.filter((block) => isLiveAt(block, end - 0.5)).reduce((sum, block) => sum + block.size, 0);
+            return fixture.blocks
+                .filter((block) => isLiveAt(block, end - 0.5))
+                .reduce((sum, block) => sum + block.size, 0);
         });
-        assert.equal(nodes.peak.reduce((a, b) => a + b), Math.max(...lives), about(range));
+        assert.equal(
+            nodes.peak.reduce((a, b) => a + b),
+            Math.max(...lives),
+            about(range),
+        );
     }
 });
 
 test('histograms are of the blocks that the range allocated', () => {
     for (const range of ranges()) {
-        const born = fixture.blocks.filter(({ begin }) => binOf(shape, begin) >= range.begin && binOf(shape, begin) < range.end);
+        const born = fixture.blocks.filter(
+            ({ begin }) => binOf(shape, begin) >= range.begin && binOf(shape, begin) < range.end,
+        );
         const sizes = new Float64Array(SIZE_BOUNDS.length);
         const lives = new Float64Array(LIFETIME_BOUNDS.length);
         for (const block of born) {
@@ -92,7 +133,11 @@ test('histograms are of the blocks that the range allocated', () => {
         const [size, lifetime] = [recording.sizes, recording.lifetimes];
         assert.ok(size !== null && lifetime !== null);
         assert.deepEqual(classSums(size.counts, SIZE_BOUNDS.length, range), sizes, about(range));
-        assert.deepEqual(classSums(lifetime.bytes, LIFETIME_BOUNDS.length, range), lives, about(range));
+        assert.deepEqual(
+            classSums(lifetime.bytes, LIFETIME_BOUNDS.length, range),
+            lives,
+            about(range),
+        );
     }
 });
 
@@ -100,10 +145,17 @@ test('threads are counted within the range', () => {
     for (const range of ranges()) {
         const figures = threadFigures(recording, range);
         for (let thread = 0; thread < shape.threads; thread++) {
-            const own = { ...fixture, blocks: fixture.blocks.filter((block) => block.thread === thread) };
+            const own = {
+                ...fixture,
+                blocks: fixture.blocks.filter((block) => block.thread === thread),
+            };
             const naive = naiveTotals(own, range);
             const found = figures.find((row) => row.index === thread) ?? { allocs: 0, bytes: 0 };
-            assert.deepEqual([found.allocs, found.bytes], [naive.allocs, naive.bytes], `${about(range)}, thread ${thread}`);
+            assert.deepEqual(
+                [found.allocs, found.bytes],
+                [naive.allocs, naive.bytes],
+                `${about(range)}, thread ${thread}`,
+            );
         }
     }
 });
@@ -114,8 +166,12 @@ test('call sites gather all stacks that end there, by place, function or module'
     const naive = naiveTotals(fixture, range);
     for (const grouping of ['site', 'function', 'module'] as const) {
         const sites = sitesOf(recording, figures, grouping);
-        const sum = (key: 'bytes' | 'allocs' | 'live' | 'temporary'): number => sites.reduce((all, site) => all + site[key], 0);
-        assert.deepEqual([sum('bytes'), sum('allocs'), sum('live'), sum('temporary')], [naive.bytes, naive.allocs, naive.live, naive.temporary]);
+        const sum = (key: 'bytes' | 'allocs' | 'live' | 'temporary'): number =>
+            sites.reduce((all, site) => all + site[key], 0);
+        assert.deepEqual(
+            [sum('bytes'), sum('allocs'), sum('live'), sum('temporary')],
+            [naive.bytes, naive.allocs, naive.live, naive.temporary],
+        );
         const labels = sites.map((site) => `${site.label} ${site.place} ${site.module}`);
         assert.equal(new Set(labels).size, labels.length, `${grouping}: each once`);
     }
@@ -128,7 +184,13 @@ test('the snapshot nearest to the end of the range is taken', () => {
     const times = recording.head.snapshots.map((snapshot) => snapshot.time_ns);
     assert.equal(snapshotFor(recording, { begin: 0, end: shape.bins }), times.length - 1);
     assert.equal(snapshotFor(recording, { begin: 0, end: 1 }), 0);
-    assert.equal(snapshotFor({ ...recording, head: { ...recording.head, snapshots: [] } } as unknown as Recording, { begin: 0, end: 1 }), -1);
+    assert.equal(
+        snapshotFor(
+            { ...recording, head: { ...recording.head, snapshots: [] } } as unknown as Recording,
+            { begin: 0, end: 1 },
+        ),
+        -1,
+    );
 });
 
 test('what pins the pages comes to the free bytes of the snapshot', () => {

@@ -4,8 +4,8 @@ import { type Section, writeContainer } from './container_writer';
 import { Random } from './random';
 
 /**
- * A made-up recording with everything in it, from a seed: a program whose blocks are all known, so that what the page
- * shows can be compared with what happened.
+ * A made-up recording with everything in it, from a seed: a program whose blocks are all known, so
+ * that what the page shows can be compared with what happened.
  */
 
 export interface Block {
@@ -55,7 +55,23 @@ export interface Fixture {
     bytes: Uint8Array<ArrayBuffer>;
 }
 
-export const SIZE_BOUNDS = [1, 9, 17, 33, 65, 129, 257, 513, 1025, 2049, 4097, 8193, 16385, 65537, null];
+export const SIZE_BOUNDS = [
+    1,
+    9,
+    17,
+    33,
+    65,
+    129,
+    257,
+    513,
+    1025,
+    2049,
+    4097,
+    8193,
+    16385,
+    65537,
+    null,
+];
 export const LIFETIME_BOUNDS = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, null];
 
 export function classOf(bounds: (number | null)[], value: number): number {
@@ -133,7 +149,8 @@ function makeBlocks(random: Random, shape: Shape): Block[] {
     for (let i = 0; i < shape.blocks; i++) {
         const begin = moment(random.next() ** 0.7 * shape.durationNs * 0.98);
         const kind = random.next();
-        const life = kind < 0.3 ? 200 + random.below(800) : random.logarithmic(1e4, shape.durationNs);
+        const life =
+            kind < 0.3 ? 200 + random.below(800) : random.logarithmic(1e4, shape.durationNs);
         const end = kind > 0.96 ? Infinity : moment(begin + life);
         blocks.push({
             begin,
@@ -191,8 +208,32 @@ function place(blocks: Block[]): void {
 }
 
 const MODULES = ['libc.so.6', 'program', 'libstdc++.so.6', 'plugin.so'];
-const WORDS = ['parse', 'read', 'insert', 'grow', 'copy', 'find', 'emit', 'walk', 'make', 'join', 'split', 'load'];
-const NOUNS = ['node', 'table', 'row', 'string', 'buffer', 'tree', 'token', 'cache', 'page', 'query'];
+const WORDS = [
+    'parse',
+    'read',
+    'insert',
+    'grow',
+    'copy',
+    'find',
+    'emit',
+    'walk',
+    'make',
+    'join',
+    'split',
+    'load',
+];
+const NOUNS = [
+    'node',
+    'table',
+    'row',
+    'string',
+    'buffer',
+    'tree',
+    'token',
+    'cache',
+    'page',
+    'query',
+];
 
 function textSections(shape: Shape, random: Random): Record<string, Section> {
     const texts = ['', ...MODULES];
@@ -205,8 +246,12 @@ function textSections(shape: Shape, random: Random): Record<string, Section> {
         const noun = NOUNS[random.below(NOUNS.length)];
         const name = `${noun}_${WORDS[random.below(WORDS.length)]}`;
         // An odd one now and then: templates, no name but an address, what would be HTML.
-        const odd = [`std::vector<${noun}>::_M_realloc_insert(<b>${i}</b>)`, `0x${(4096 + i).toString(16)}`];
-        names[i] = texts.push(i === 0 ? '(no stack)' : i % 11 === 0 ? odd[i % 2] : `${name}_${i}`) - 1;
+        const odd = [
+            `std::vector<${noun}>::_M_realloc_insert(<b>${i}</b>)`,
+            `0x${(4096 + i).toString(16)}`,
+        ];
+        names[i] =
+            texts.push(i === 0 ? '(no stack)' : i % 11 === 0 ? odd[i % 2] : `${name}_${i}`) - 1;
         files[i] = i % 7 === 0 ? 0 : texts.push(`/src/program/${noun}.c`) - 1;
         lines[i] = files[i] === 0 ? 0 : 1 + random.below(900);
         modules[i] = i === 0 ? 0 : 1 + (i % MODULES.length);
@@ -284,7 +329,11 @@ function cellSections(shape: Shape, blocks: Block[]): Record<string, Section> {
 function curveSections(shape: Shape, blocks: Block[]): Record<string, Section> {
     const count = shape.bins * shape.stepsPerBin;
     const width = shape.durationNs / count;
-    const [low, high, at] = [new Float64Array(count), new Float64Array(count), new Float64Array(count)];
+    const [low, high, at] = [
+        new Float64Array(count),
+        new Float64Array(count),
+        new Float64Array(count),
+    ];
     const [counts, footprint] = [new Float64Array(count), new Float64Array(count)];
     const [allocs, frees] = [new Uint32Array(count), new Uint32Array(count)];
     const events = blocks.flatMap((block) => [
@@ -304,7 +353,13 @@ function curveSections(shape: Shape, blocks: Block[]): Record<string, Section> {
             most = Math.max(most, live);
             top = Math.max(top, block.address + block.size);
         }
-        [low[step], high[step], at[step], counts[step], footprint[step]] = [least, most, live, number, top];
+        [low[step], high[step], at[step], counts[step], footprint[step]] = [
+            least,
+            most,
+            live,
+            number,
+            top,
+        ];
     }
     return {
         'curve.live_min': low,
@@ -338,7 +393,10 @@ function classSections(shape: Shape, blocks: Block[]): Record<string, Section> {
     return sections;
 }
 
-function mapSections(shape: Shape, blocks: Block[]): { sections: Record<string, Section>; bytesPerRow: number } {
+function mapSections(
+    shape: Shape,
+    blocks: Block[],
+): { sections: Record<string, Section>; bytesPerRow: number } {
     const { columns, rows, durationNs } = shape;
     const top = Math.max(...blocks.map((block) => block.address + block.size));
     const bytesPerRow = Math.ceil(top / rows / 16) * 16;
@@ -355,10 +413,21 @@ function mapSections(shape: Shape, blocks: Block[]): { sections: Record<string, 
     };
     for (const block of blocks) {
         const end = Math.min(block.end, durationNs);
-        for (let x = Math.floor(block.begin / nsPerColumn); x < columns && x * nsPerColumn < end; x++) {
-            const time = Math.min(end, (x + 1) * nsPerColumn) - Math.max(block.begin, x * nsPerColumn);
-            for (let y = Math.floor(block.address / bytesPerRow); y * bytesPerRow < block.address + block.size; y++) {
-                const bytes = Math.min(block.address + block.size, (y + 1) * bytesPerRow) - Math.max(block.address, y * bytesPerRow);
+        for (
+            let x = Math.floor(block.begin / nsPerColumn);
+            x < columns && x * nsPerColumn < end;
+            x++
+        ) {
+            const time =
+                Math.min(end, (x + 1) * nsPerColumn) - Math.max(block.begin, x * nsPerColumn);
+            for (
+                let y = Math.floor(block.address / bytesPerRow);
+                y * bytesPerRow < block.address + block.size;
+                y++
+            ) {
+                const bytes =
+                    Math.min(block.address + block.size, (y + 1) * bytesPerRow) -
+                    Math.max(block.address, y * bytesPerRow);
                 const cell = x * rows + y;
                 area[cell] += time * bytes;
                 if (time * bytes > largest[cell]) {
@@ -398,7 +467,9 @@ function threadSections(shape: Shape, blocks: Block[]): Record<string, Section> 
     const ends: number[] = [];
     for (let bin = 0; bin < shape.bins; bin++) {
         for (let thread = 0; thread < shape.threads; thread++) {
-            const own = blocks.filter((block) => block.thread === thread && binOf(shape, block.begin) === bin);
+            const own = blocks.filter(
+                (block) => block.thread === thread && binOf(shape, block.begin) === bin,
+            );
             if (own.length > 0) {
                 rows.push([thread, own.length, own.reduce((sum, block) => sum + block.size, 0)]);
             }
@@ -426,8 +497,14 @@ interface Pages {
 function pagesAt(blocks: Block[], time: number): Pages {
     const used = new Map<number, Map<number, number>>();
     for (const block of blocks.filter((other) => isLiveAt(other, time))) {
-        for (let page = Math.floor(block.address / PAGE); page * PAGE < block.address + block.size; page++) {
-            const bytes = Math.min(block.address + block.size, (page + 1) * PAGE) - Math.max(block.address, page * PAGE);
+        for (
+            let page = Math.floor(block.address / PAGE);
+            page * PAGE < block.address + block.size;
+            page++
+        ) {
+            const bytes =
+                Math.min(block.address + block.size, (page + 1) * PAGE) -
+                Math.max(block.address, page * PAGE);
             const owners = used.get(page) ?? new Map<number, number>();
             owners.set(block.node, (owners.get(block.node) ?? 0) + bytes);
             used.set(page, owners);
@@ -502,11 +579,19 @@ function headOf(shape: Shape, blocks: Block[], bytesPerRow: number): Record<stri
         },
         threads: Array.from({ length: shape.threads }, (_, i) => {
             const own = blocks.filter((block) => block.thread === i);
-            return { id: 1000 + i, name: i === 0 ? 'main' : `worker-${i}`, allocations: own.length, bytes: total(own) };
+            return {
+                id: 1000 + i,
+                name: i === 0 ? 'main' : `worker-${i}`,
+                allocations: own.length,
+                bytes: total(own),
+            };
         }),
         pools: POOLS,
         bins: { count: shape.bins, width_ns: shape.durationNs / shape.bins },
-        curve: { count: shape.bins * shape.stepsPerBin, width_ns: shape.durationNs / shape.bins / shape.stepsPerBin },
+        curve: {
+            count: shape.bins * shape.stepsPerBin,
+            width_ns: shape.durationNs / shape.bins / shape.stepsPerBin,
+        },
         sizes: { bounds: SIZE_BOUNDS },
         lifetimes: { bounds_ns: LIFETIME_BOUNDS },
         map: {
@@ -551,13 +636,51 @@ export function programHead(): object {
 }
 
 const POOLS = [
-    { name: 'requests', kind: 'limited', parent: -1, allocations: 900, frees: 880, peak_live: 90000, live_end: 700, resets: 0, closed: false },
-    { name: 'request', kind: 'arena', parent: 0, allocations: 5200, frees: 0, peak_live: 44000, live_end: 0, resets: 31, closed: true },
-    { name: 'messages', kind: 'pool', parent: -1, allocations: 12000, frees: 12000, peak_live: 6400, live_end: 0, resets: 0, closed: true },
+    {
+        name: 'requests',
+        kind: 'limited',
+        parent: -1,
+        allocations: 900,
+        frees: 880,
+        peak_live: 90000,
+        live_end: 700,
+        resets: 0,
+        closed: false,
+    },
+    {
+        name: 'request',
+        kind: 'arena',
+        parent: 0,
+        allocations: 5200,
+        frees: 0,
+        peak_live: 44000,
+        live_end: 0,
+        resets: 31,
+        closed: true,
+    },
+    {
+        name: 'messages',
+        kind: 'pool',
+        parent: -1,
+        allocations: 12000,
+        frees: 12000,
+        peak_live: 6400,
+        live_end: 0,
+        resets: 0,
+        closed: true,
+    },
 ];
 
 export function replayOf(peak: number, top: number, durationNs: number): object {
-    const names = ['best-fit', 'first-fit', 'segregated-fit', 'buddy', 'tarn', 'system', 'libjemalloc.so.2'];
+    const names = [
+        'best-fit',
+        'first-fit',
+        'segregated-fit',
+        'buddy',
+        'tarn',
+        'system',
+        'libjemalloc.so.2',
+    ];
     const curve = (scale: number): object => {
         const steps = Array.from({ length: 200 }, (_, i) => i / 199);
         return {
@@ -576,12 +699,23 @@ export function replayOf(peak: number, top: number, durationNs: number): object 
         status: i === 6 ? 'crashed' : 'ok',
         error: i === 6 ? 'it ended by signal 11' : null,
         events_per_second: 24e6 / (i + 1),
-        ns: { mean: 40 + 12 * i, p50: 30 + 9 * i, p99: 180 + 40 * i, p99_9: 900 + 100 * i, max: 40000 },
+        ns: {
+            mean: 40 + 12 * i,
+            p50: 30 + 9 * i,
+            p99: 180 + 40 * i,
+            p99_9: 900 + 100 * i,
+            max: 40000,
+        },
         peak_footprint: i === 6 ? null : Math.round(top * (1 + i * 0.11)),
         peak_resident: i < 4 || i === 6 ? null : Math.round(top * (1 + i * 0.08)),
         end_footprint: Math.round(top * 0.6),
         end_resident: null,
-        fragmentation: { external_peak: 0.04 * i, internal_peak: 0.02 * i, external_end: 0.3, internal_end: 0.05 },
+        fragmentation: {
+            external_peak: 0.04 * i,
+            internal_peak: 0.02 * i,
+            external_end: 0.3,
+            internal_end: 0.05,
+        },
         failures: i === 3 ? 2 : 0,
         rank: i === 6 ? null : i + 1,
         curve: i === 6 ? null : curve(1 + i * 0.11),
@@ -596,8 +730,18 @@ export function replayOf(peak: number, top: number, durationNs: number): object 
         threads: 4,
         theory: {
             peak_live: peak,
-            static_plan: { height: Math.round(peak * 1.02), lower_bound: peak, buffers: 6000, is_optimal: false, method: 'greedy by size' },
-            robson: { bytes: peak * 9, largest: 60000, text: 'no order of these requests needs more with first fit' },
+            static_plan: {
+                height: Math.round(peak * 1.02),
+                lower_bound: peak,
+                buffers: 6000,
+                is_optimal: false,
+                method: 'greedy by size',
+            },
+            robson: {
+                bytes: peak * 9,
+                largest: 60000,
+                text: 'no order of these requests needs more with first fit',
+            },
         },
         runs,
         movable: {

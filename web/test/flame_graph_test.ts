@@ -39,7 +39,10 @@ test('keys move through the flame graph', async () => {
     for (const key of ['ArrowDown', 'ArrowDown', 'ArrowRight'] as const) {
         await page.keyboard.press(key);
     }
-    const name = await page.$eval('.flame .is-current', (group) => group.getAttribute('name') ?? '');
+    const name = await page.$eval(
+        '.flame .is-current',
+        (group) => group.getAttribute('name') ?? '',
+    );
     assert.ok((await textOf('#panel-flame .status')).startsWith(`${name}:`));
     await page.keyboard.press('Enter');
     await settle(page);
@@ -48,7 +51,11 @@ test('keys move through the flame graph', async () => {
 
 test('a search marks frames and says how much they are', async () => {
     await showTab(page, 'flame');
-    const colours = async (): Promise<number> => page.$$eval('.flame rect', (all) => all.filter((rect) => rect.getAttribute('fill') === '#f29be0').length);
+    const colours = async (): Promise<number> =>
+        page.$$eval(
+            '.flame rect',
+            (all) => all.filter((rect) => rect.getAttribute('fill') === '#f29be0').length,
+        );
     assert.equal(await colours(), 0);
     await page.type('#panel-flame input', 'table');
     await settle(page);

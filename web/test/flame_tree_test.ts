@@ -5,7 +5,14 @@ import { test } from 'node:test';
 
 import { Container } from '../src/data/container';
 import { figuresOf } from '../src/data/figures';
-import { type FlameNode, NARROW, type Path, flameTree, inclusive, stackOf } from '../src/data/flame_tree';
+import {
+    type FlameNode,
+    NARROW,
+    type Path,
+    flameTree,
+    inclusive,
+    stackOf,
+} from '../src/data/flame_tree';
 import { Recording } from '../src/data/recording';
 import { SMALL, makeFixture } from './fixture';
 import { Random } from './random';
@@ -63,7 +70,11 @@ for (const isInverted of [false, true]) {
         const least = 1 / 200;
         const ways = waysOf(flameTree(recording, values, { isInverted, focus: [], least }));
         for (const [way, value] of naiveWays(isInverted)) {
-            assert.equal(ways.get(way), value < least * total ? undefined : value, `seed ${seed}: ${way}`);
+            assert.equal(
+                ways.get(way),
+                value < least * total ? undefined : value,
+                `seed ${seed}: ${way}`,
+            );
         }
     });
 
@@ -76,19 +87,31 @@ for (const isInverted of [false, true]) {
             left.set(parent, (left.get(parent) ?? 0) + value);
         }
         const shown = waysOf(flameTree(recording, values, { isInverted, focus: [], least }));
-        const wide = [...left].filter(([way, value]) => value >= 6 * least * total && (way === '' || shown.has(way)));
+        const wide = [...left].filter(
+            ([way, value]) => value >= 6 * least * total && (way === '' || shown.has(way)),
+        );
         const narrow = [...shown].filter(([way]) => way.endsWith(String(NARROW)));
-        const expected = wide.map(([way, value]) => [`${way} ${NARROW}`.trim(), value] as [string, number]);
+        const expected = wide.map(
+            ([way, value]) => [`${way} ${NARROW}`.trim(), value] as [string, number],
+        );
         assert.deepEqual(sorted(new Map(narrow)), sorted(new Map(expected)), `seed ${seed}`);
         assert.ok(!isInverted || narrow.length > 0, `seed ${seed}: the fixture has some`);
     });
 
     test(`the ${name} tree keeps the widest where there are too many`, () => {
-        const ways = sorted(waysOf(flameTree(recording, values, { isInverted, focus: [], least: 0, most: 40 })));
-        const kept = ways.filter(([way]) => !way.endsWith(String(NARROW))).map(([, value]) => value);
+        const ways = sorted(
+            waysOf(flameTree(recording, values, { isInverted, focus: [], least: 0, most: 40 })),
+        );
+        const kept = ways
+            .filter(([way]) => !way.endsWith(String(NARROW)))
+            .map(([, value]) => value);
         const widest = [...naiveWays(isInverted).values()].sort((a, b) => b - a);
         assert.ok(kept.length <= 41, `${kept.length}`);
-        assert.deepEqual(kept.sort((a, b) => b - a), widest.slice(0, kept.length), `seed ${seed}`);
+        assert.deepEqual(
+            kept.sort((a, b) => b - a),
+            widest.slice(0, kept.length),
+            `seed ${seed}`,
+        );
     });
 
     test(`the ${name} tree of a focus is the part below it, as fine as there is room`, () => {
@@ -97,7 +120,11 @@ for (const isInverted of [false, true]) {
         const deep = [...all.keys()].filter((way) => way.split(' ').length >= 3);
         const focus = deep[random.below(deep.length)].split(' ').map(Number);
         const tree = flameTree(recording, values, { isInverted, focus, least: 0 });
-        const expected = [...all].filter(([way]) => `${way} `.startsWith(`${focus.join(' ')} `) || `${focus.join(' ')} `.startsWith(`${way} `));
+        const expected = [...all].filter(
+            ([way]) =>
+                `${way} `.startsWith(`${focus.join(' ')} `) ||
+                `${focus.join(' ')} `.startsWith(`${way} `),
+        );
         assert.deepEqual(sorted(waysOf(tree)), sorted(new Map(expected)), `seed ${seed}`);
         assert.equal(tree?.fade, true);
     });
@@ -123,7 +150,10 @@ test('a node that freed more than it had is left out', () => {
 });
 
 test('sums run over all that is below a node', () => {
-    assert.deepEqual(inclusive(Uint32Array.of(0, 0, 1, 1, 0), Float64Array.of(1, 2, 3, 4, 5)), Float64Array.of(15, 9, 3, 4, 5));
+    assert.deepEqual(
+        inclusive(Uint32Array.of(0, 0, 1, 1, 0), Float64Array.of(1, 2, 3, 4, 5)),
+        Float64Array.of(15, 9, 3, 4, 5),
+    );
 });
 
 test('a stack runs from the frame that allocated up to the outermost', () => {

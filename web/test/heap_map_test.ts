@@ -6,7 +6,16 @@ import { test } from 'node:test';
 import * as format from '../src/data/format';
 import { coloursOf, settle } from './browser';
 import { SMALL } from './fixture';
-import { assertCards, browser, dataOf, eachWithAReport, fixture, page, selected, textOf } from './report_page';
+import {
+    assertCards,
+    browser,
+    dataOf,
+    eachWithAReport,
+    fixture,
+    page,
+    selected,
+    textOf,
+} from './report_page';
 
 eachWithAReport();
 
@@ -16,14 +25,19 @@ test('the heap map zooms at the pointer, pans and shows all again', async () => 
     const box = await canvas?.boundingBox();
     assert.ok(box !== null && box !== undefined);
     const view = async (): Promise<number[]> =>
-        page.$eval('.map canvas', (element) => ['x0', 'x1', 'y0', 'y1'].map((key) => Number((element as HTMLElement).dataset[key])));
+        page.$eval('.map canvas', (element) =>
+            ['x0', 'x1', 'y0', 'y1'].map((key) => Number((element as HTMLElement).dataset[key])),
+        );
     await page.mouse.move(box.x + box.width * 0.75, box.y + box.height / 2);
     for (let i = 0; i < 5; i++) {
         await page.mouse.wheel({ deltaY: -240 });
     }
     await settle(page);
     const zoomed = await view();
-    assert.ok(zoomed[1] - zoomed[0] < SMALL.columns / 5 && zoomed[3] - zoomed[2] < SMALL.rows / 5, zoomed.join(' '));
+    assert.ok(
+        zoomed[1] - zoomed[0] < SMALL.columns / 5 && zoomed[3] - zoomed[2] < SMALL.rows / 5,
+        zoomed.join(' '),
+    );
     assert.ok((await dataOf('.map canvas', 'rects')) > 0, 'blocks are drawn exactly');
     assert.ok((await coloursOf(browser, page, '.map canvas')) > 8);
     await page.mouse.down();

@@ -35,12 +35,23 @@ test('no zoom or pan leads out of the map', () => {
     const window = new Window(300, 40);
     for (let i = 0; i < 5000; i++) {
         if (random.below(2) === 0) {
-            window.zoom(0.3 + 3 * random.next(), 0.3 + 3 * random.next(), random.next(), random.next());
+            window.zoom(
+                0.3 + 3 * random.next(),
+                0.3 + 3 * random.next(),
+                random.next(),
+                random.next(),
+            );
         } else {
             window.pan(2 * random.next() - 1, 2 * random.next() - 1);
         }
         const [x0, x1, y0, y1] = shown(window);
-        const isInside = x0 >= 0 && y0 >= 0 && x1 <= 300 + 1e-9 && y1 <= 40 + 1e-9 && x1 - x0 > 0.05 && y1 - y0 > 0.05;
+        const isInside =
+            x0 >= 0 &&
+            y0 >= 0 &&
+            x1 <= 300 + 1e-9 &&
+            y1 <= 40 + 1e-9 &&
+            x1 - x0 > 0.05 &&
+            y1 - y0 > 0.05;
         assert.ok(isInside, `seed ${seed}, step ${i}: ${shown(window).join(' ')}`);
     }
     window.reset();
@@ -54,7 +65,10 @@ test('the block under the pointer is found, and free space is not', () => {
         const address = random.next() * map.rows * map.bytesPerRow;
         const found = rectAt(rects, time, address);
         const block = fixture.blocks.find(
-            (other) => isLiveAt(other, time) && other.address <= address && address < other.address + other.size,
+            (other) =>
+                isLiveAt(other, time) &&
+                other.address <= address &&
+                address < other.address + other.size,
         );
         if (found >= 0) {
             assert.equal(rects.begin[found], block?.begin, `seed ${seed}, try ${i}`);
@@ -84,7 +98,9 @@ test('of recorded addresses only what lies between blocks is held', () => {
         const first = used.findIndex((share) => share > 0);
         if (first >= 0) {
             assert.equal(low[x], first);
-            assert.ok(used[high[x] - 1] > 0 && used.subarray(high[x]).every((share) => share === 0));
+            assert.ok(
+                used[high[x] - 1] > 0 && used.subarray(high[x]).every((share) => share === 0),
+            );
         } else {
             assert.ok(high[x] <= low[x]);
         }
@@ -94,9 +110,16 @@ test('of recorded addresses only what lies between blocks is held', () => {
 test('the call sites and threads that fill most come first', () => {
     const sites = rankSites(recording, map, 5);
     assert.equal(sites.keys.length, 5);
-    const weight = (frame: number): number => map.used.reduce((sum, used, i) => (recording.nodes.frame[map.node[i]] === frame ? sum + used : sum), 0);
+    const weight = (frame: number): number =>
+        map.used.reduce(
+            (sum, used, i) => (recording.nodes.frame[map.node[i]] === frame ? sum + used : sum),
+            0,
+        );
     const weights = sites.keys.map(weight);
-    assert.deepEqual(weights, [...weights].sort((a, b) => b - a));
+    assert.deepEqual(
+        weights,
+        [...weights].sort((a, b) => b - a),
+    );
     assert.equal(sites.rankOf(sites.keys[2]), 2);
     const other = fixture.frame.find((frame) => !sites.keys.includes(frame)) as number;
     assert.equal(sites.rankOf(other), 5);

@@ -14,7 +14,10 @@ export interface NaiveTotals {
     liveBlocks: number;
 }
 
-export function naiveTotals({ blocks, shape }: { blocks: Block[]; shape: Shape }, range: Range): NaiveTotals {
+export function naiveTotals(
+    { blocks, shape }: { blocks: Block[]; shape: Shape },
+    range: Range,
+): NaiveTotals {
     const isBefore = (time: number): boolean => time < Infinity && binOf(shape, time) < range.end;
     const isWithin = (time: number): boolean => isBefore(time) && binOf(shape, time) >= range.begin;
     const bytes = (some: Block[]): number => some.reduce((sum, block) => sum + block.size, 0);

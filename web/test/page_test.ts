@@ -21,14 +21,23 @@ test('the tabs can be walked by keys', async () => {
     await page.keyboard.press('ArrowRight');
     assert.equal(await page.$eval('#panel-flame', (panel) => (panel as HTMLElement).hidden), false);
     await page.keyboard.press('End');
-    assert.equal(await page.$eval('#panel-replay', (panel) => (panel as HTMLElement).hidden), false);
+    assert.equal(
+        await page.$eval('#panel-replay', (panel) => (panel as HTMLElement).hidden),
+        false,
+    );
 });
 
 test('about shows what was recorded and the notices of the libraries', async () => {
     await page.click('footer button');
     const text = await textOf('dialog');
     assert.match(text, /program\.trace/);
-    for (const name of ['uplot', 'd3-flame-graph', 'd3-selection', 'Apache License', 'Leon Sorokin']) {
+    for (const name of [
+        'uplot',
+        'd3-flame-graph',
+        'd3-selection',
+        'Apache License',
+        'Leon Sorokin',
+    ]) {
         assert.ok(text.includes(name), name);
     }
     await page.keyboard.press('Escape');
@@ -37,14 +46,24 @@ test('about shows what was recorded and the notices of the libraries', async () 
 
 test('nothing hangs over the side at 1000 pixels, in any view', async () => {
     await page.setViewport({ width: 1000, height: 700 });
-    for (const id of ['map', 'flame', 'sites', 'histograms', 'pins', 'threads', 'pools', 'replay']) {
+    for (const id of [
+        'map',
+        'flame',
+        'sites',
+        'histograms',
+        'pins',
+        'threads',
+        'pools',
+        'replay',
+    ]) {
         await showTab(page, id);
         assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 1000, id);
     }
 });
 
 test('the page follows the scheme of the system, and its own switch', async () => {
-    const ground = async (): Promise<string> => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const ground = async (): Promise<string> =>
+        page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     assert.equal(await ground(), 'rgb(244, 246, 248)');
     assert.ok((await coloursOf(browser, page)) > 50);
     await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'dark' }]);

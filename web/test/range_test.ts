@@ -7,20 +7,37 @@ import * as format from '../src/data/format';
 import { settle, showTab } from './browser';
 import { SIZE_BOUNDS, SMALL, classOf } from './fixture';
 import { naiveTotals } from './naive';
-import { WHOLE, assertCards, cards, dataOf, drag, eachWithAReport, fixture, page, selected, textOf } from './report_page';
+import {
+    WHOLE,
+    assertCards,
+    cards,
+    dataOf,
+    drag,
+    eachWithAReport,
+    fixture,
+    page,
+    selected,
+    textOf,
+} from './report_page';
 
 eachWithAReport();
 
 test('the cards show the figures of the whole recording', async () => {
     assert.deepEqual(await selected(), WHOLE);
     await assertCards(WHOLE);
-    assert.equal((await cards())['peak'], (fixture.head['summary'] as { peak_live: number }).peak_live);
+    assert.equal(
+        (await cards())['peak'],
+        (fixture.head['summary'] as { peak_live: number }).peak_live,
+    );
 });
 
 test('a range that is dragged over the curve filters the cards and every view', async () => {
     await drag(0.25, 0.6);
     const range = await selected();
-    assert.ok(Math.abs(range.begin - 16) <= 1 && Math.abs(range.end - 39) <= 1, JSON.stringify(range));
+    assert.ok(
+        Math.abs(range.begin - 16) <= 1 && Math.abs(range.end - 39) <= 1,
+        JSON.stringify(range),
+    );
     await assertCards(range);
     assert.match(await textOf('.range-text'), /^Selected: [\d.]+ s – [\d.]+ s \(/);
     const naive = naiveTotals(fixture, range);
@@ -31,26 +48,56 @@ test('a range that is dragged over the curve filters the cards and every view', 
 
     await showTab(page, 'flame');
     assert.equal(await dataOf('.flame', 'total'), naive.bytes);
-    for (const [metric, value] of [['allocs', naive.allocs], ['live', naive.live], ['temporary', naive.temporary]] as const) {
+    for (const [metric, value] of [
+        ['allocs', naive.allocs],
+        ['live', naive.live],
+        ['temporary', naive.temporary],
+    ] as const) {
         await page.click(`#panel-flame [data-value=${metric}]`);
         assert.equal(await dataOf('.flame', 'total'), value, metric);
     }
 
     await showTab(page, 'histograms');
-    const counts = await page.$$eval('[data-histogram=size] tr', (rows) => rows.map((row) => Number(row.dataset['value'])));
+    const counts = await page.$$eval('[data-histogram=size] tr', (rows) =>
+        rows.map((row) => Number(row.dataset['value'])),
+    );
     const perBin = SMALL.durationNs / SMALL.bins;
-    const born = fixture.blocks.filter(({ begin }) => begin >= range.begin * perBin && begin < range.end * perBin);
-    const classes = SIZE_BOUNDS.map((_, i) => born.filter((block) => classOf(SIZE_BOUNDS, block.size) === i).length);
-    assert.deepEqual(counts, classes.filter((n) => n > 0));
+    const born = fixture.blocks.filter(
+        ({ begin }) => begin >= range.begin * perBin && begin < range.end * perBin,
+    );
+    const classes = SIZE_BOUNDS.map(
+        (_, i) => born.filter((block) => classOf(SIZE_BOUNDS, block.size) === i).length,
+    );
+    assert.deepEqual(
+        counts,
+        classes.filter((n) => n > 0),
+    );
 
     await showTab(page, 'threads');
-    const main = naiveTotals({ shape: SMALL, blocks: fixture.blocks.filter((block) => block.thread === 0) }, range);
-    const row = await page.$$eval('#panel-threads tbody tr', (rows) => [...rows[0].cells].map((cell) => cell.textContent));
+    const main = naiveTotals(
+        { shape: SMALL, blocks: fixture.blocks.filter((block) => block.thread === 0) },
+        range,
+    );
+    const row = await page.$$eval('#panel-threads tbody tr', (rows) =>
+        [...rows[0].cells].map((cell) => cell.textContent),
+    );
     assert.deepEqual(row, ['main', '1000', format.count(main.allocs), format.bytes(main.bytes)]);
 
     await showTab(page, 'sites');
-    const bySite = fixture.frame.map((frame) => naiveTotals({ shape: SMALL, blocks: fixture.blocks.filter((block) => fixture.frame[block.node] === frame) }, range).bytes);
-    assert.equal(await textOf('#panel-sites tbody tr td:nth-child(2)'), format.bytes(Math.max(...bySite)));
+    const bySite = fixture.frame.map(
+        (frame) =>
+            naiveTotals(
+                {
+                    shape: SMALL,
+                    blocks: fixture.blocks.filter((block) => fixture.frame[block.node] === frame),
+                },
+                range,
+            ).bytes,
+    );
+    assert.equal(
+        await textOf('#panel-sites tbody tr td:nth-child(2)'),
+        format.bytes(Math.max(...bySite)),
+    );
 
     await showTab(page, 'pins');
     assert.match(await textOf('.facts'), /^Snapshot at/);

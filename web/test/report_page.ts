@@ -11,7 +11,9 @@ import { packed } from './container_writer';
 import { SMALL, makeFixture } from './fixture';
 import { naiveTotals } from './naive';
 
-/** A small report of made-up data, opened anew for each test of a file that calls eachWithAReport(). */
+/**
+ * A small report of made-up data, opened anew for each test of a file that calls eachWithAReport().
+ */
 
 export const fixture = makeFixture(SMALL);
 export const WHOLE = { begin: 0, end: SMALL.bins };
@@ -19,7 +21,10 @@ export const WHOLE = { begin: 0, end: SMALL.bins };
 export let browser: Browser;
 export let page: Page;
 
-/** Opens the report before each test, and afterwards sees that it neither complained nor asked for anything. */
+/**
+ * Opens the report before each test, and afterwards sees that it neither complained nor asked for
+ * anything.
+ */
 export function eachWithAReport(): void {
     const data = packed(fixture.bytes);
     let opened: Opened;
@@ -34,23 +39,32 @@ export function eachWithAReport(): void {
         page = opened.page;
     });
     afterEach(async () => {
-        await page.close();
+        await page.browserContext().close();
         assert.deepEqual(opened.complaints, []);
     });
 }
 
 export async function cards(): Promise<Record<string, number>> {
     return page.$$eval('div.card', (elements) =>
-        Object.fromEntries(elements.map(({ dataset }) => [dataset['card'], Number(dataset['value'])])),
+        Object.fromEntries(
+            elements.map(({ dataset }) => [dataset['card'], Number(dataset['value'])]),
+        ),
     );
 }
 
 export async function selected(): Promise<Range> {
-    return page.$eval('div.range', (range) => ({ begin: Number(range.dataset['begin']), end: Number(range.dataset['end']) }));
+    return page.$eval('div.range', (range) => ({
+        begin: Number(range.dataset['begin']),
+        end: Number(range.dataset['end']),
+    }));
 }
 
 export async function dataOf(selector: string, name: string): Promise<number> {
-    return page.$eval(selector, (element, key) => Number((element as HTMLElement).dataset[key]), name);
+    return page.$eval(
+        selector,
+        (element, key) => Number((element as HTMLElement).dataset[key]),
+        name,
+    );
 }
 
 export async function textOf(selector: string): Promise<string> {
@@ -75,7 +89,10 @@ export async function drag(from: number, to: number): Promise<void> {
 export async function widthOf(name: string): Promise<number> {
     const widths = await page.$$eval(
         '.flame g.frame',
-        (groups, wanted) => groups.filter((group) => group.getAttribute('name') === wanted).map((group) => Number(group.getAttribute('width'))),
+        (groups, wanted) =>
+            groups
+                .filter((group) => group.getAttribute('name') === wanted)
+                .map((group) => Number(group.getAttribute('width'))),
         name,
     );
     return Math.round(Math.max(...widths));
@@ -85,7 +102,13 @@ export async function assertCards(range: Range): Promise<void> {
     const naive = naiveTotals(fixture, range);
     const shown = await cards();
     assert.deepEqual(
-        [shown['allocated'], shown['allocations'], shown['freed'], shown['temporary'], shown['live']],
+        [
+            shown['allocated'],
+            shown['allocations'],
+            shown['freed'],
+            shown['temporary'],
+            shown['live'],
+        ],
         [naive.bytes, naive.allocs, naive.freed, naive.temporary, naive.live],
     );
 }

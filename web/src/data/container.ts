@@ -4,8 +4,8 @@ import { Fault, damaged } from './fault';
 import type { Head, SectionEntry, SectionType } from './head';
 
 /**
- * The container: a length, a JSON head of that length, and sections of numbers. Sections are looked at where they lie;
- * nothing is copied.
+ * The container: a length, a JSON head of that length, and sections of numbers. Sections are looked
+ * at where they lie; nothing is copied.
  */
 
 export const FORMAT = 'tarn-report';
@@ -43,7 +43,10 @@ export class Container {
         return Object.hasOwn(this.head.sections, name);
     }
 
-    /** The section's numbers. It has to be of this type and, unless `count` is -1, of this many elements. */
+    /**
+     * The section's numbers. It has to be of this type and, unless `count` is -1, of this many
+     * elements.
+     */
     section<T extends SectionType>(name: string, type: T, count = -1): ArrayOf<T> {
         const entry = this.head.sections[name];
         if (!this.has(name) || entry === undefined) {
@@ -71,10 +74,18 @@ export class Container {
             throw damaged(`the section ${name} holds ${entry.type} instead of ${type}`);
         }
         const { offset, count } = entry;
-        if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(count) || offset < 0 || count < 0) {
+        if (
+            !Number.isSafeInteger(offset) ||
+            !Number.isSafeInteger(count) ||
+            offset < 0 ||
+            count < 0
+        ) {
             throw damaged(`the section ${name} has no sensible place`);
         }
-        if (offset % 8 !== 0 || this.start + offset + count * SIZES[type] > this.buffer.byteLength) {
+        if (
+            offset % 8 !== 0 ||
+            this.start + offset + count * SIZES[type] > this.buffer.byteLength
+        ) {
             throw damaged(`the section ${name} lies outside the data`);
         }
     }

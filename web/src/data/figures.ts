@@ -17,7 +17,10 @@ export interface NodeFigures {
 }
 
 export interface PeakOfRange {
-    /** Whether `peak` is exact; otherwise it is what was live at the end of the bin in which most was. */
+    /**
+     * Whether `peak` is exact; otherwise it is what was live at the end of the bin in which most
+     * was.
+     */
     isExact: boolean;
     timeNs: number;
 }

@@ -17,7 +17,10 @@ export const ROOT = -1;
 /** What stands for frames that are too narrow to be drawn, where they are many. */
 export const NARROW = -2;
 
-/** Frames that are left out are drawn as one where together they are this many times as wide as the least. */
+/**
+ * Frames that are left out are drawn as one where together they are this many times as wide as the
+ * least.
+ */
 const NARROW_FROM = 6;
 
 /** A way down from the root, as frames. */
@@ -33,19 +36,27 @@ export interface FlameOptions {
     most?: number;
 }
 
-/** A node of the call tree and how far up its stack we are: the unit that both trees are built of. */
+/**
+ * A node of the call tree and how far up its stack we are: the unit that both trees are built of.
+ */
 interface Item {
     node: number;
     value: number;
 }
 
 /**
- * Builds the tree of the values of the nodes, or null when they come to nothing. Both ways are one algorithm: group
- * the stacks by their next frame and go into each group that is wide enough to be seen, so that what cannot be seen
- * costs nothing.
+ * Builds the tree of the values of the nodes, or null when they come to nothing. Both ways are one
+ * algorithm: group the stacks by their next frame and go into each group that is wide enough to be
+ * seen, so that what cannot be seen costs nothing.
  */
-export function flameTree(recording: Recording, values: Float64Array, options: FlameOptions): FlameNode | null {
-    const builder = options.isInverted ? new Upward(recording, values) : new Downward(recording, values);
+export function flameTree(
+    recording: Recording,
+    values: Float64Array,
+    options: FlameOptions,
+): FlameNode | null {
+    const builder = options.isInverted
+        ? new Upward(recording, values)
+        : new Downward(recording, values);
     const items = builder.roots();
     const total = valueOf(items);
     if (total <= 0) {
@@ -101,7 +112,13 @@ function descend(
     return [flame, items];
 }
 
-function grow(recording: Recording, builder: Builder, flame: FlameNode, items: Item[], least: number): void {
+function grow(
+    recording: Recording,
+    builder: Builder,
+    flame: FlameNode,
+    items: Item[],
+    least: number,
+): void {
     const pending: [FlameNode, Item[]][] = [[flame, items]];
     for (;;) {
         const next = pending.pop();
@@ -123,7 +140,12 @@ function grow(recording: Recording, builder: Builder, flame: FlameNode, items: I
         }
         parent.children.sort((a, b) => b.value - a.value);
         if (left >= NARROW_FROM * least && left > 0) {
-            parent.children.push({ name: `${narrow} narrow ones`, value: left, children: [], frame: NARROW });
+            parent.children.push({
+                name: `${narrow} narrow ones`,
+                value: left,
+                children: [],
+                frame: NARROW,
+            });
         }
     }
 }

@@ -28,7 +28,11 @@ export function bytes(value: number): string {
 
 function scaled(value: number, base: number, units: string[], whole: number): string {
     if (Math.abs(value) < whole) {
-        return (Number.isInteger(value) || Math.abs(value) >= 100 ? GROUPED.format(value) : three(value)) + units[0];
+        return (
+            (Number.isInteger(value) || Math.abs(value) >= 100
+                ? GROUPED.format(value)
+                : three(value)) + units[0]
+        );
     }
     let unit = 0;
     // 999.5 would be rounded to a fourth digit.
@@ -95,7 +99,9 @@ export function percent(share: number): string {
 
 /** 0x7f12_3400: an address, in groups of four. */
 export function address(value: number): string {
-    return `0x${Math.round(value).toString(16).replace(/\B(?=(.{4})+$)/g, '_')}`;
+    return `0x${Math.round(value)
+        .toString(16)
+        .replace(/\B(?=(.{4})+$)/g, '_')}`;
 }
 
 /** "64 – 127 B": the sizes from `begin` up to the exclusive bound `end`; null: no bound. */

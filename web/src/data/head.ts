@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 
-/** The JSON head of a report's data, as docs/report-format.md describes it; what the page reads of it. */
+/**
+ * The JSON head of a report's data, as docs/report-format.md describes it; what the page reads of
+ * it.
+ */
 
 export type SectionType = 'u8' | 'u16' | 'u32' | 'f64';
 

@@ -2,15 +2,18 @@
 
 import type { MapCells, Recording } from './recording';
 
-/** The rows of each column that belong to the footprint: [low, high). What is unused there is free space. */
+/**
+ * The rows of each column that belong to the footprint: [low, high). What is unused there is free
+ * space.
+ */
 export interface Extent {
     low: Uint16Array;
     high: Uint16Array;
 }
 
 /**
- * A simulated heap is one range from row 0 up to its footprint. Of recorded addresses only those are known to be held
- * that lie between blocks.
+ * A simulated heap is one range from row 0 up to its footprint. Of recorded addresses only those
+ * are known to be held that lie between blocks.
  */
 export function extentOf(recording: Recording, map: MapCells): Extent {
     const low = new Uint16Array(map.columns);
@@ -43,7 +46,10 @@ function footprintRows(recording: Recording, map: MapCells, x: number): number {
         return 0;
     }
     const first = Math.min(Math.floor((x * map.nsPerColumn) / widthNs), count - 1);
-    const last = Math.min(Math.max(Math.ceil(((x + 1) * map.nsPerColumn) / widthNs), first + 1), count);
+    const last = Math.min(
+        Math.max(Math.ceil(((x + 1) * map.nsPerColumn) / widthNs), first + 1),
+        count,
+    );
     let most = 0;
     for (let i = first; i < last; i++) {
         most = Math.max(most, footprint[i]);

@@ -2,7 +2,10 @@
 
 import type { MapCells, Recording } from './recording';
 
-/** The call sites and threads that fill most of a heap map, so that each can have a colour of its own. */
+/**
+ * The call sites and threads that fill most of a heap map, so that each can have a colour of its
+ * own.
+ */
 
 export interface Ranked {
     /** Frames or threads, the largest first. */

@@ -154,7 +154,9 @@ export class Recording {
         return this.text(this.frames.module[frame]);
     }
 
-    /** "file.c:12", with the last part of the path alone unless `isFull`; "" where it is not known. */
+    /**
+     * "file.c:12", with the last part of the path alone unless `isFull`; "" where it is not known.
+     */
     placeOf(frame: number, isFull = false): string {
         const file = this.text(this.frames.file[frame]);
         if (file === '') {
@@ -179,7 +181,11 @@ function verifyHead(head: Head): void {
     if (!isCount(bins?.count, 1, 65536) || !(bins.width_ns > 0)) {
         throw damaged('its bins make no sense');
     }
-    if (!isCount(curve?.count, 1, 1 << 24) || !(curve.width_ns > 0) || curve.count % bins.count !== 0) {
+    if (
+        !isCount(curve?.count, 1, 1 << 24) ||
+        !(curve.width_ns > 0) ||
+        curve.count % bins.count !== 0
+    ) {
         throw damaged('its curve makes no sense');
     }
     for (const name of ['program', 'summary'] as const) {
@@ -284,11 +290,17 @@ function readCurve(container: Container): Curve {
         blocks: container.section('curve.blocks', 'f64', count),
         allocs: container.section('curve.allocs', 'u32', count),
         frees: container.section('curve.frees', 'u32', count),
-        footprint: container.has('curve.footprint') ? container.section('curve.footprint', 'f64', count) : null,
+        footprint: container.has('curve.footprint')
+            ? container.section('curve.footprint', 'f64', count)
+            : null,
     };
 }
 
-function readClasses(container: Container, name: string, bounds: (number | null)[] | undefined): Classes | null {
+function readClasses(
+    container: Container,
+    name: string,
+    bounds: (number | null)[] | undefined,
+): Classes | null {
     if (!container.has(`${name}.counts`) || bounds === undefined || bounds.length === 0) {
         return null;
     }

@@ -4,7 +4,10 @@ import { type Figures, figuresOf } from './figures';
 import type { Recording } from './recording';
 import { Selection } from './selection';
 
-/** A recording, the range that is selected in it, and the figures of that range: what every view looks at. */
+/**
+ * A recording, the range that is selected in it, and the figures of that range: what every view
+ * looks at.
+ */
 export class Report {
     readonly recording: Recording;
     readonly selection: Selection;

@@ -26,7 +26,9 @@ export class Selection {
         return this.current.begin === 0 && this.current.end === this.count;
     }
 
-    /** Calls the listener at every change; `isFinal` is false while a range is still being dragged. */
+    /**
+     * Calls the listener at every change; `isFinal` is false while a range is still being dragged.
+     */
     subscribe(listener: Listener): void {
         this.listeners.push(listener);
     }

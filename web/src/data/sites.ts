@@ -42,7 +42,12 @@ export function sitesOf(recording: Recording, figures: Figures, grouping: Groupi
     return [...sites.values()];
 }
 
-function siteFor(recording: Recording, sites: Map<number, Site>, frame: number, grouping: Grouping): Site {
+function siteFor(
+    recording: Recording,
+    sites: Map<number, Site>,
+    frame: number,
+    grouping: Grouping,
+): Site {
     const key = keyOf(recording, frame, grouping);
     let site = sites.get(key);
     if (site === undefined) {

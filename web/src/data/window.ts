@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 
-/** The part of the heap map that is looked at, in columns and rows: zoomed and panned, never outside the map. */
+/**
+ * The part of the heap map that is looked at, in columns and rows: zoomed and panned, never outside
+ * the map.
+ */
 export class Window {
     readonly columns: number;
     readonly rows: number;
@@ -30,7 +33,10 @@ export class Window {
         [this.y0, this.y1] = fitted(y0, y1, this.rows);
     }
 
-    /** Makes what is seen `factorX` by `factorY` times as large, keeping the point at these shares of it in place. */
+    /**
+     * Makes what is seen `factorX` by `factorY` times as large, keeping the point at these shares
+     * of it in place.
+     */
     zoom(factorX: number, factorY: number, shareX: number, shareY: number): void {
         const [x0, x1] = scaled(this.x0, this.x1, factorX, shareX, this.columns);
         const [y0, y1] = scaled(this.y0, this.y1, factorY, shareY, this.rows);
@@ -45,10 +51,19 @@ export class Window {
     }
 }
 
-/** A cell is as wide as the plot at most magnified 16 times over: time within a column is exact only for rects. */
+/**
+ * A cell is as wide as the plot at most magnified 16 times over: time within a column is exact only
+ * for rects.
+ */
 const LEAST = 1 / 16;
 
-function scaled(low: number, high: number, factor: number, share: number, size: number): [number, number] {
+function scaled(
+    low: number,
+    high: number,
+    factor: number,
+    share: number,
+    size: number,
+): [number, number] {
     const length = Math.min(Math.max((high - low) / factor, LEAST), size);
     const fixed = low + share * (high - low);
     return [fixed - share * length, fixed + (1 - share) * length];

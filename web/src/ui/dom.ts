@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 
-/** Elements, made in one expression. Text is always text: names from a recording are never read as HTML. */
+/**
+ * Elements, made in one expression. Text is always text: names from a recording are never read as
+ * HTML.
+ */
 
 export type Child = Node | string | null;
 
@@ -28,7 +31,11 @@ export function fill(element: Element, ...children: Child[]): void {
     element.replaceChildren(...children.filter((child): child is Node | string => child !== null));
 }
 
-export function button(label: string, onClick: () => void, attributes: Attributes = {}): HTMLButtonElement {
+export function button(
+    label: string,
+    onClick: () => void,
+    attributes: Attributes = {},
+): HTMLButtonElement {
     const element = el('button', { type: 'button', ...attributes }, label);
     element.addEventListener('click', onClick);
     return element;

@@ -38,7 +38,10 @@ export class MapColours {
         return ramp((log2 - this.leastSize) / Math.max(this.mostSize - this.leastSize, 1));
     }
 
-    /** Old blocks are what holds pages, so that the scale tells short lives apart and ends at the whole time. */
+    /**
+     * Old blocks are what holds pages, so that the scale tells short lives apart and ends at the
+     * whole time.
+     */
     ofAge(columns: number): Rgb {
         return ramp(Math.log1p(Math.max(columns, 0)) / Math.log1p(this.map.columns));
     }
@@ -69,7 +72,8 @@ export class MapColours {
                 for (let x = tile; x < end; x++) {
                     const cell = x * rows + y;
                     if (used[cell] > 0) {
-                        pixels[line + x] = shades[keys[cell] * SHADES + (used[cell] >> SHADE_SHIFT)];
+                        pixels[line + x] =
+                            shades[keys[cell] * SHADES + (used[cell] >> SHADE_SHIFT)];
                     } else {
                         pixels[line + x] = y >= low[x] && y < high[x] ? idle : none;
                     }
@@ -91,23 +95,43 @@ export class MapColours {
                     .filter((columns) => columns <= this.map.columns)
                     .map((columns) => ({
                         colour: this.ofAge(columns),
-                        text: columns === 0 ? 'new' : format.duration(columns * this.map.nsPerColumn),
+                        text:
+                            columns === 0 ? 'new' : format.duration(columns * this.map.nsPerColumn),
                     }));
             case 'thread':
-                return this.rankedLegend(this.threads, (index) => this.recording.threadName(index), 'other threads');
+                return this.rankedLegend(
+                    this.threads,
+                    (index) => this.recording.threadName(index),
+                    'other threads',
+                );
             case 'site':
-                return this.rankedLegend(this.sites, (frame) => this.siteName(frame), 'other call sites');
+                return this.rankedLegend(
+                    this.sites,
+                    (frame) => this.siteName(frame),
+                    'other call sites',
+                );
         }
     }
 
     private siteName(frame: number): string {
         const place = this.recording.placeOf(frame);
-        return place === '' ? this.recording.functionOf(frame) : `${this.recording.functionOf(frame)} (${place})`;
+        return place === ''
+            ? this.recording.functionOf(frame)
+            : `${this.recording.functionOf(frame)} (${place})`;
     }
 
-    private rankedLegend(ranks: Ranked, name: (key: number) => string, others: string): LegendEntry[] {
-        const entries = ranks.keys.map((key, rank) => ({ colour: distinct(rank), text: name(key) }));
-        return ranks.keys.length < DISTINCT_COUNT ? entries : [...entries, { colour: OTHERS, text: others }];
+    private rankedLegend(
+        ranks: Ranked,
+        name: (key: number) => string,
+        others: string,
+    ): LegendEntry[] {
+        const entries = ranks.keys.map((key, rank) => ({
+            colour: distinct(rank),
+            text: name(key),
+        }));
+        return ranks.keys.length < DISTINCT_COUNT
+            ? entries
+            : [...entries, { colour: OTHERS, text: others }];
     }
 
     private ofRank(ranks: Ranked, key: number): Rgb {
@@ -133,7 +157,9 @@ export class MapColours {
             }
             return keys;
         }
-        const ranks = Uint8Array.from(this.recording.nodes.frame, (frame) => this.sites.rankOf(frame));
+        const ranks = Uint8Array.from(this.recording.nodes.frame, (frame) =>
+            this.sites.rankOf(frame),
+        );
         for (let cell = 0; cell < keys.length; cell++) {
             keys[cell] = ranks[node[cell]];
         }
@@ -160,7 +186,10 @@ const TILE = 64;
 const SHADES = 32;
 const SHADE_SHIFT = 3;
 
-/** Each colour over what is free, in steps of how much of a cell is used; a trace of use stays visible. */
+/**
+ * Each colour over what is free, in steps of how much of a cell is used; a trace of use stays
+ * visible.
+ */
 function shadesOf(colours: Rgb[], free: Rgb): Uint32Array {
     const shades = new Uint32Array(colours.length * SHADES);
     colours.forEach((own, key) => {

@@ -35,7 +35,7 @@ const DISTINCT: readonly Rgb[] = [
     [130, 100, 210],
 ];
 
-export const OTHERS: Rgb = [134, 142, 150];
+export const OTHERS: Rgb = [163, 148, 134];
 export const DISTINCT_COUNT = DISTINCT.length;
 
 /** From low (0) to high (1). */

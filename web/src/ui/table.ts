@@ -49,13 +49,29 @@ export class Table<T> {
         this.isFalling = options.isRising !== true && (this.column(options.sort)?.isNumber ?? true);
         const titles = el('tr');
         for (const column of options.columns) {
-            const sorter = button(column.title, () => this.sortBy(column), { title: column.hint ?? null });
-            const head = el('th', { scope: 'col', class: column.isNumber ? 'number' : null }, sorter);
+            const sorter = button(column.title, () => this.sortBy(column), {
+                title: column.hint ?? null,
+            });
+            const head = el(
+                'th',
+                { scope: 'col', class: column.isNumber ? 'number' : null },
+                sorter,
+            );
             this.heads.set(column.key, head);
             titles.append(head);
         }
-        const table = el('table', { 'aria-label': options.label }, el('thead', {}, titles), this.body);
-        this.root = el('div', { class: 'table' }, el('div', { class: 'table-scroll' }, table), this.foot);
+        const table = el(
+            'table',
+            { 'aria-label': options.label },
+            el('thead', {}, titles),
+            this.body,
+        );
+        this.root = el(
+            'div',
+            { class: 'table' },
+            el('div', { class: 'table-scroll' }, table),
+            this.foot,
+        );
     }
 
     /** Shows these rows, and selects the first one if the table's rows can be selected. */
@@ -101,7 +117,8 @@ export class Table<T> {
     private render(): void {
         this.sort();
         for (const [key, head] of this.heads) {
-            const state = key !== this.sortKey ? 'none' : this.isFalling ? 'descending' : 'ascending';
+            const state =
+                key !== this.sortKey ? 'none' : this.isFalling ? 'descending' : 'ascending';
             head.setAttribute('aria-sort', state);
         }
         fill(this.body, ...this.rows.slice(0, this.limit).map((row) => this.line(row)));
@@ -149,7 +166,10 @@ export class Table<T> {
                 event.preventDefault();
                 this.select(row);
             } else if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
-                const next = event.key === 'ArrowDown' ? line.nextElementSibling : line.previousElementSibling;
+                const next =
+                    event.key === 'ArrowDown'
+                        ? line.nextElementSibling
+                        : line.previousElementSibling;
                 event.preventDefault();
                 (next as HTMLElement | null)?.focus();
             }

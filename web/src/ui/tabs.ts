@@ -37,11 +37,20 @@ export class Tabs {
         this.panels = tabs.map((tab) =>
             el(
                 'section',
-                { role: 'tabpanel', id: `panel-${tab.id}`, 'aria-labelledby': `tab-${tab.id}`, hidden: true },
+                {
+                    role: 'tabpanel',
+                    id: `panel-${tab.id}`,
+                    'aria-labelledby': `tab-${tab.id}`,
+                    hidden: true,
+                },
                 tab.view.root,
             ),
         );
-        const bar = el('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Views' }, ...this.buttons);
+        const bar = el(
+            'div',
+            { class: 'tabs', role: 'tablist', 'aria-label': 'Views' },
+            ...this.buttons,
+        );
         bar.addEventListener('keydown', (event) => this.onKey(event));
         this.root = el('div', { class: 'views' }, bar, ...this.panels);
     }

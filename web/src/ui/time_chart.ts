@@ -54,7 +54,10 @@ export class TimeChart {
         this.height = options.height;
         parent.setAttribute('role', 'img');
         parent.setAttribute('aria-label', options.label);
-        const data = [options.times, ...options.lines.map((line) => line.values)] as unknown as uPlot.AlignedData;
+        const data = [
+            options.times,
+            ...options.lines.map((line) => line.values),
+        ] as unknown as uPlot.AlignedData;
         this.plot = new uPlot(this.plotOptions(options), data, parent);
         this.plot.over.addEventListener('pointerdown', (event) => {
             this.draggedFrom = event.clientX;
@@ -116,7 +119,12 @@ export class TimeChart {
             bands: options.lines.flatMap((line, i) =>
                 line.bandDownTo === undefined
                     ? []
-                    : [{ series: [i + 1, line.bandDownTo + 1] as [number, number], fill: () => faint(line.colour) }],
+                    : [
+                          {
+                              series: [i + 1, line.bandDownTo + 1] as [number, number],
+                              fill: () => faint(line.colour),
+                          },
+                      ],
             ),
             hooks: {
                 setCursor: [(plot) => this.onCursor(plot, options)],

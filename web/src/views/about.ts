@@ -33,17 +33,27 @@ export function aboutButton(recording: Recording | null): HTMLElement {
 
 function facts(recording: Recording): HTMLElement {
     const { program, summary } = recording.head;
-    const sampled = program.sample_bytes > 1 ? `, one in ${format.bytes(program.sample_bytes)}` : '';
+    const sampled =
+        program.sample_bytes > 1 ? `, one in ${format.bytes(program.sample_bytes)}` : '';
     return pairs([
         ['Command', program.command],
         ['Process', String(program.process)],
         ['Recorded', new Date(program.started_ms).toLocaleString()],
         ['Trace', program.file],
         ['Tarn', program.tarn],
-        ['Stacks', `${program.stacks}${sampled}; ${format.count(summary.stacks)} different ones in ${format.count(summary.modules)} modules`],
+        [
+            'Stacks',
+            `${program.stacks}${sampled}; ${format.count(summary.stacks)} different ones in ${format.count(summary.modules)} modules`,
+        ],
         ['Blocks known by', program.blocks],
-        ['Events', `${format.count(summary.events)}: ${format.count(summary.allocations)} allocations, ${format.count(summary.frees)} frees, ${format.count(summary.reallocs)} reallocs, ${format.count(summary.failed)} failed`],
-        ['Temporary', `${format.count(summary.temporary)} blocks, ${format.bytes(summary.temporary_bytes)}`],
+        [
+            'Events',
+            `${format.count(summary.events)}: ${format.count(summary.allocations)} allocations, ${format.count(summary.frees)} frees, ${format.count(summary.reallocs)} reallocs, ${format.count(summary.failed)} failed`,
+        ],
+        [
+            'Temporary',
+            `${format.count(summary.temporary)} blocks, ${format.bytes(summary.temporary_bytes)}`,
+        ],
         ['Threads', format.count(summary.threads)],
     ]);
 }

@@ -18,7 +18,14 @@ export class CallSites implements View {
     private readonly report: Report;
     private readonly stacks: Stacks;
     private readonly table: Table<Site>;
-    private readonly most: Record<Figure, number> = { bytes: 1, allocs: 1, temporary: 1, live: 1, liveBlocks: 1, peak: 1 };
+    private readonly most: Record<Figure, number> = {
+        bytes: 1,
+        allocs: 1,
+        temporary: 1,
+        live: 1,
+        liveBlocks: 1,
+        peak: 1,
+    };
     private grouping: Grouping = 'site';
     private term = '';
 
@@ -55,7 +62,11 @@ export class CallSites implements View {
     }
 
     private toolbar(): HTMLElement {
-        const search = el('input', { type: 'search', placeholder: 'Filter by function, file or module', 'aria-label': 'Filter the call sites' });
+        const search = el('input', {
+            type: 'search',
+            placeholder: 'Filter by function, file or module',
+            'aria-label': 'Filter the call sites',
+        });
         search.addEventListener('input', () => {
             this.term = search.value.trim().toLowerCase();
             this.update();
@@ -76,7 +87,10 @@ export class CallSites implements View {
     }
 
     private isMatch(site: Site): boolean {
-        return this.term === '' || `${site.label} ${site.place} ${site.module}`.toLowerCase().includes(this.term);
+        return (
+            this.term === '' ||
+            `${site.label} ${site.place} ${site.module}`.toLowerCase().includes(this.term)
+        );
     }
 
     private columns(): Column<Site>[] {
@@ -87,7 +101,8 @@ export class CallSites implements View {
                 isNumber: false,
                 value: (site) => site.label,
                 show: (site) => this.name(site),
-                exact: (site) => `${site.label}\n${this.report.recording.placeOf(site.frame, true)}`,
+                exact: (site) =>
+                    `${site.label}\n${this.report.recording.placeOf(site.frame, true)}`,
             },
             this.bytes('bytes', 'Bytes', 'Bytes asked for in the range'),
             this.count('allocs', 'Count', 'Allocations in the range'),
@@ -108,7 +123,11 @@ export class CallSites implements View {
     }
 
     private bytes(key: Figure, title: string, hint: string): Column<Site> {
-        return { ...this.figure(key, title, hint), show: (site) => format.bytes(site[key]), exact: (site) => format.exactBytes(site[key]) };
+        return {
+            ...this.figure(key, title, hint),
+            show: (site) => format.bytes(site[key]),
+            exact: (site) => format.exactBytes(site[key]),
+        };
     }
 
     private count(key: Figure, title: string, hint: string): Column<Site> {

@@ -6,7 +6,10 @@ import { el, fill } from '../ui/dom';
 
 /** The figures of the range at a glance. */
 export class Cards {
-    readonly root = el('section', { class: 'cards', 'aria-label': 'Summary of the selected range' });
+    readonly root = el('section', {
+        class: 'cards',
+        'aria-label': 'Summary of the selected range',
+    });
     private readonly report: Report;
 
     constructor(report: Report) {
@@ -18,18 +21,63 @@ export class Cards {
         const { totals } = figures;
         const grain = recording.curve.widthNs;
         const ns = (selection.range.end - selection.range.begin) * recording.binNs;
-        const overhead = totals.peakFootprint === null ? '' : `${format.percent(totals.peakFootprint / totals.peakLive - 1)} above live`;
+        const overhead =
+            totals.peakFootprint === null
+                ? ''
+                : `${format.percent(totals.peakFootprint / totals.peakLive - 1)} above live`;
         fill(
             this.root,
-            card('allocated', 'Allocated', format.bytes(totals.bytes), totals.bytes, `${format.count(totals.allocs)} blocks`),
-            card('allocations', 'Allocations', format.shortCount(totals.allocs), totals.allocs, `${format.shortCount(totals.allocs / (ns / 1e9))} per second`),
-            card('freed', 'Freed', format.bytes(totals.freed), totals.freed, `${format.count(totals.frees)} blocks`),
-            card('temporary', 'Temporary', format.percent(totals.allocs === 0 ? 0 : totals.temporary / totals.allocs), totals.temporary, `${format.count(totals.temporary)} blocks`),
-            card('peak', 'Peak of live bytes', format.bytes(totals.peakLive), totals.peakLive, `at ${format.moment(totals.peakTimeNs, grain)}`),
+            card(
+                'allocated',
+                'Allocated',
+                format.bytes(totals.bytes),
+                totals.bytes,
+                `${format.count(totals.allocs)} blocks`,
+            ),
+            card(
+                'allocations',
+                'Allocations',
+                format.shortCount(totals.allocs),
+                totals.allocs,
+                `${format.shortCount(totals.allocs / (ns / 1e9))} per second`,
+            ),
+            card(
+                'freed',
+                'Freed',
+                format.bytes(totals.freed),
+                totals.freed,
+                `${format.count(totals.frees)} blocks`,
+            ),
+            card(
+                'temporary',
+                'Temporary',
+                format.percent(totals.allocs === 0 ? 0 : totals.temporary / totals.allocs),
+                totals.temporary,
+                `${format.count(totals.temporary)} blocks`,
+            ),
+            card(
+                'peak',
+                'Peak of live bytes',
+                format.bytes(totals.peakLive),
+                totals.peakLive,
+                `at ${format.moment(totals.peakTimeNs, grain)}`,
+            ),
             totals.peakFootprint === null
                 ? null
-                : card('footprint', 'Peak footprint', format.bytes(totals.peakFootprint), totals.peakFootprint, overhead),
-            card('live', 'Live at the end', format.bytes(totals.live), totals.live, `${format.count(totals.liveBlocks)} blocks`),
+                : card(
+                      'footprint',
+                      'Peak footprint',
+                      format.bytes(totals.peakFootprint),
+                      totals.peakFootprint,
+                      overhead,
+                  ),
+            card(
+                'live',
+                'Live at the end',
+                format.bytes(totals.live),
+                totals.live,
+                `${format.count(totals.liveBlocks)} blocks`,
+            ),
         );
     }
 }

@@ -36,7 +36,12 @@ const MOST_FRAMES = 1500;
 export class FlameGraph implements View {
     readonly root: HTMLElement;
     private readonly report: Report;
-    private readonly holder = el('div', { class: 'flame', tabindex: 0, role: 'group', 'aria-label': 'Flame graph: arrow keys move, Enter zooms in, Backspace zooms out' });
+    private readonly holder = el('div', {
+        class: 'flame',
+        tabindex: 0,
+        role: 'group',
+        'aria-label': 'Flame graph: arrow keys move, Enter zooms in, Backspace zooms out',
+    });
     private readonly status = el('output', { class: 'status' });
     private readonly out: HTMLButtonElement;
     private readonly chart: FlameChart<FlameNode>;
@@ -73,7 +78,11 @@ export class FlameGraph implements View {
     }
 
     private toolbar(): HTMLElement {
-        const search = el('input', { type: 'search', placeholder: 'Search functions, files', 'aria-label': 'Search the flame graph' });
+        const search = el('input', {
+            type: 'search',
+            placeholder: 'Search functions, files',
+            'aria-label': 'Search the flame graph',
+        });
         search.addEventListener('input', () => {
             this.term = search.value.trim().toLowerCase();
             this.redraw();
@@ -85,7 +94,12 @@ export class FlameGraph implements View {
                 inverted.setAttribute('aria-pressed', String(this.isInverted));
                 this.zoomTo([]);
             },
-            { class: 'toggle', 'aria-pressed': 'false', 'data-value': 'inverted', title: 'Allocating functions first, their callers below them' },
+            {
+                class: 'toggle',
+                'aria-pressed': 'false',
+                'data-value': 'inverted',
+                title: 'Allocating functions first, their callers below them',
+            },
         );
         const metrics = segments('What the widths stand for', METRICS, this.metric, (metric) => {
             this.metric = metric;
@@ -141,11 +155,16 @@ export class FlameGraph implements View {
         const what: Record<Metric, string> = {
             bytes: 'asked for in the range',
             allocs: 'allocations in the range',
-            peak: this.report.figures.peak.isExact ? 'live at the peak' : 'live at the end of the fullest bin of the range',
+            peak: this.report.figures.peak.isExact
+                ? 'live at the peak'
+                : 'live at the end of the fullest bin of the range',
             live: 'live at the end of the range',
             temporary: 'temporary allocations in the range',
         };
-        this.status.textContent = this.total > 0 ? `${this.show(this.total)} ${what[this.metric]}` : `Nothing: no ${what[this.metric].replace('asked for', 'bytes asked for')}.`;
+        this.status.textContent =
+            this.total > 0
+                ? `${this.show(this.total)} ${what[this.metric]}`
+                : `Nothing: no ${what[this.metric].replace('asked for', 'bytes asked for')}.`;
     }
 
     private tellFound(sum: number): void {
@@ -158,7 +177,9 @@ export class FlameGraph implements View {
     }
 
     private show(value: number): string {
-        return this.metric === 'allocs' || this.metric === 'temporary' ? format.count(value) : format.bytes(value);
+        return this.metric === 'allocs' || this.metric === 'temporary'
+            ? format.count(value)
+            : format.bytes(value);
     }
 
     private isMatch(d: Datum, term: string): boolean {
@@ -167,7 +188,10 @@ export class FlameGraph implements View {
             return false;
         }
         const { recording } = this.report;
-        return name.toLowerCase().includes(term) || recording.placeOf(frame, true).toLowerCase().includes(term);
+        return (
+            name.toLowerCase().includes(term) ||
+            recording.placeOf(frame, true).toLowerCase().includes(term)
+        );
     }
 
     /** A hue for each module, a shade for each function; what a search found stands out. */
@@ -185,7 +209,8 @@ export class FlameGraph implements View {
     }
 
     private tip(): FlameTip<FlameNode> {
-        const show = (event: MouseEvent, d: Datum): void => showTip(event.clientX, event.clientY, ...this.tipText(d));
+        const show = (event: MouseEvent, d: Datum): void =>
+            showTip(event.clientX, event.clientY, ...this.tipText(d));
         return Object.assign(() => undefined, { show, hide: hideTip, destroy: hideTip });
     }
 
@@ -202,7 +227,10 @@ export class FlameGraph implements View {
             entries.push(['itself, and too narrow to see', this.show(Math.max(own, 0))]);
         }
         if (frame >= 0) {
-            entries.unshift(['place', recording.placeOf(frame, true) || '–'], ['module', recording.moduleOf(frame) || '–']);
+            entries.unshift(
+                ['place', recording.placeOf(frame, true) || '–'],
+                ['module', recording.moduleOf(frame) || '–'],
+            );
         }
         return [el('strong', {}, name), pairs(entries)];
     }
@@ -213,10 +241,13 @@ export class FlameGraph implements View {
             return;
         }
         const datum = select<SVGGElement, Datum>(group).datum();
-        // The library's own zoom only stretches what is drawn; ours draws what was too narrow before.
+        // The library's own zoom only stretches what is drawn; ours draws what was too narrow
+        // before.
         event.stopPropagation();
         hideTip();
-        this.zoomTo(pathOf(datum.data.frame === NARROW && datum.parent !== null ? datum.parent : datum));
+        this.zoomTo(
+            pathOf(datum.data.frame === NARROW && datum.parent !== null ? datum.parent : datum),
+        );
     }
 
     private zoomTo(path: Path): void {

@@ -10,7 +10,10 @@ import { Table } from '../ui/table';
 import type { View } from '../ui/tabs';
 import { Stacks } from './stacks';
 
-/** Who pins the half-empty pages: the free bytes beside its blocks, which nothing else can give back. */
+/**
+ * Who pins the half-empty pages: the free bytes beside its blocks, which nothing else can give
+ * back.
+ */
 export class Fragmentation implements View {
     readonly root: HTMLElement;
     private readonly report: Report;
@@ -41,7 +44,11 @@ export class Fragmentation implements View {
                             'div',
                             { class: 'site' },
                             el('span', { class: 'function' }, recording.functionOf(site.frame)),
-                            el('span', { class: 'place' }, recording.placeOf(site.frame) || recording.moduleOf(site.frame)),
+                            el(
+                                'span',
+                                { class: 'place' },
+                                recording.placeOf(site.frame) || recording.moduleOf(site.frame),
+                            ),
                         ),
                 },
                 {
@@ -71,7 +78,12 @@ export class Fragmentation implements View {
                 },
             ],
         });
-        this.root = el('div', {}, this.facts, el('div', { class: 'split' }, this.table.root, this.stacks.root));
+        this.root = el(
+            'div',
+            {},
+            this.facts,
+            el('div', { class: 'split' }, this.table.root, this.stacks.root),
+        );
     }
 
     update(): void {
@@ -108,11 +120,20 @@ export class Fragmentation implements View {
         const fact = (name: string, value: string): HTMLElement =>
             el('span', { class: 'fact' }, el('span', {}, name), el('strong', {}, value));
         return [
-            fact('Snapshot at', `${format.moment(snapshot.time_ns, this.report.recording.binNs)}${label}`),
+            fact(
+                'Snapshot at',
+                `${format.moment(snapshot.time_ns, this.report.recording.binNs)}${label}`,
+            ),
             fact('footprint', format.bytes(snapshot.footprint)),
             fact('live', format.bytes(snapshot.live)),
-            fact('free on partly used pages', `${format.bytes(snapshot.free_bytes)} (${format.percent(snapshot.free_bytes / snapshot.footprint)})`),
-            fact('pages', `${format.count(snapshot.pages)}: ${format.count(snapshot.full_pages)} full, ${format.count(snapshot.partial_pages)} partly used`),
+            fact(
+                'free on partly used pages',
+                `${format.bytes(snapshot.free_bytes)} (${format.percent(snapshot.free_bytes / snapshot.footprint)})`,
+            ),
+            fact(
+                'pages',
+                `${format.count(snapshot.pages)}: ${format.count(snapshot.full_pages)} full, ${format.count(snapshot.partial_pages)} partly used`,
+            ),
         ];
     }
 

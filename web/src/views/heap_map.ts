@@ -59,7 +59,14 @@ export class HeapMap implements View {
         this.image.width = map.columns;
         this.image.height = map.rows;
         const holder = el('div', { class: 'map' }, this.canvas);
-        this.root = el('div', { class: 'map-view' }, this.toolbar(), holder, this.legend, this.seen);
+        this.root = el(
+            'div',
+            { class: 'map-view' },
+            this.toolbar(),
+            holder,
+            this.legend,
+            this.seen,
+        );
         this.listen();
         new ResizeObserver(() => this.resize(holder)).observe(holder);
         onTheme(() => this.recolour());
@@ -92,8 +99,14 @@ export class HeapMap implements View {
             button('−', zoom(1 / ZOOM_STEP), { 'aria-label': 'Zoom out' }),
             button('+', zoom(ZOOM_STEP), { 'aria-label': 'Zoom in' }),
             button('Show all', () => this.showAll(), { title: 'Double-click' }),
-            button('Select what is seen', () => this.selectSeen(), { title: 'Make the time that is seen the selected range' }),
-            el('span', { class: 'note' }, `${this.map.layout || 'addresses'} · wheel zooms (Shift: time, Alt: addresses), drag pans`),
+            button('Select what is seen', () => this.selectSeen(), {
+                title: 'Make the time that is seen the selected range',
+            }),
+            el(
+                'span',
+                { class: 'note' },
+                `${this.map.layout || 'addresses'} · wheel zooms (Shift: time, Alt: addresses), drag pans`,
+            ),
         );
     }
 
@@ -113,14 +126,21 @@ export class HeapMap implements View {
         }
         this.image.getContext('2d')?.putImageData(this.colours.paint(this.mode), 0, 0);
         const entries = [
-            ...this.colours.legend(this.mode).map(({ colour: rgb, text }) => [css(rgb), text] as const),
+            ...this.colours
+                .legend(this.mode)
+                .map(({ colour: rgb, text }) => [css(rgb), text] as const),
             ['var(--map-free)', 'free, held'] as const,
             ['var(--map-none)', 'not held'] as const,
         ];
         fill(
             this.legend,
             ...entries.map(([background, text]) =>
-                el('span', { title: text }, el('span', { class: 'swatch', style: `background: ${background}` }), text),
+                el(
+                    'span',
+                    { title: text },
+                    el('span', { class: 'swatch', style: `background: ${background}` }),
+                    text,
+                ),
             ),
         );
         this.draw();
@@ -146,16 +166,25 @@ export class HeapMap implements View {
     }
 
     private xOf(column: number): number {
-        return LEFT + ((column - this.window.x0) / (this.window.x1 - this.window.x0)) * this.plotWidth;
+        return (
+            LEFT + ((column - this.window.x0) / (this.window.x1 - this.window.x0)) * this.plotWidth
+        );
     }
 
     private yOf(row: number): number {
-        return TOP + (1 - (row - this.window.y0) / (this.window.y1 - this.window.y0)) * this.plotHeight;
+        return (
+            TOP + (1 - (row - this.window.y0) / (this.window.y1 - this.window.y0)) * this.plotHeight
+        );
     }
 
     private paint(): void {
         const context = this.canvas.getContext('2d');
-        if (context === null || this.colours === null || this.plotWidth <= 0 || this.plotHeight <= 0) {
+        if (
+            context === null ||
+            this.colours === null ||
+            this.plotWidth <= 0 ||
+            this.plotHeight <= 0
+        ) {
             return;
         }
         context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
@@ -248,15 +277,33 @@ export class HeapMap implements View {
         context.font = '11px system-ui, sans-serif';
         context.textBaseline = 'middle';
         context.textAlign = 'right';
-        const rows = ticks(this.window.y0 * bytesPerRow, this.window.y1 * bytesPerRow, this.plotHeight / 44, 2);
+        const rows = ticks(
+            this.window.y0 * bytesPerRow,
+            this.window.y1 * bytesPerRow,
+            this.plotHeight / 44,
+            2,
+        );
         for (const at of rows.values) {
-            context.fillText(`+${format.bytesWithin(at, rows.step)}`, LEFT - 6, this.yOf(at / bytesPerRow));
+            context.fillText(
+                `+${format.bytesWithin(at, rows.step)}`,
+                LEFT - 6,
+                this.yOf(at / bytesPerRow),
+            );
         }
         context.textAlign = 'center';
         const seconds = nsPerColumn / 1e9;
-        const columns = ticks(this.window.x0 * seconds, this.window.x1 * seconds, this.plotWidth / 110, 10);
+        const columns = ticks(
+            this.window.x0 * seconds,
+            this.window.x1 * seconds,
+            this.plotWidth / 110,
+            10,
+        );
         for (const at of columns.values) {
-            context.fillText(`${Number(at.toPrecision(9))} s`, this.xOf(at / seconds), this.height - BOTTOM / 2);
+            context.fillText(
+                `${Number(at.toPrecision(9))} s`,
+                this.xOf(at / seconds),
+                this.height - BOTTOM / 2,
+            );
         }
     }
 
@@ -286,7 +333,9 @@ export class HeapMap implements View {
         event.preventDefault();
         hideTip();
         // Shift makes browsers report a sideways wheel.
-        const factor = Math.exp(-(event.deltaY || event.deltaX) * (event.deltaMode === 1 ? 0.05 : 0.002));
+        const factor = Math.exp(
+            -(event.deltaY || event.deltaX) * (event.deltaMode === 1 ? 0.05 : 0.002),
+        );
         const x = (event.offsetX - LEFT) / this.plotWidth;
         const y = 1 - (event.offsetY - TOP) / this.plotHeight;
         this.window.zoom(event.altKey ? 1 : factor, event.shiftKey ? 1 : factor, x, y);
@@ -349,12 +398,15 @@ export class HeapMap implements View {
         const { rects } = this.recording;
         const [time, offset] = [column * nsPerColumn, row * bytesPerRow];
         const rect = rects === null ? -1 : rectAt(rects, time, offset);
-        return rect >= 0 ? this.describeRect(rect, time) : this.describeCell(Math.floor(column), Math.floor(row));
+        return rect >= 0
+            ? this.describeRect(rect, time)
+            : this.describeCell(Math.floor(column), Math.floor(row));
     }
 
     private describeRect(i: number, time: number): Node[] {
         const rects = this.recording.rects as NonNullable<Recording['rects']>;
-        const life = rects.leaked[i] !== 0 ? 'never freed' : format.duration(rects.end[i] - rects.begin[i]);
+        const life =
+            rects.leaked[i] !== 0 ? 'never freed' : format.duration(rects.end[i] - rects.begin[i]);
         return [
             el('strong', {}, 'Block'),
             pairs([
@@ -376,15 +428,33 @@ export class HeapMap implements View {
         if (map.used[cell] === 0) {
             const { low, high } = (this.colours as MapColours).extent;
             const isHeld = y >= low[x] && y < high[x];
-            return [el('strong', {}, isHeld ? 'Free space in the footprint' : 'Not held'), pairs([['address', place]])];
+            return [
+                el('strong', {}, isHeld ? 'Free space in the footprint' : 'Not held'),
+                pairs([['address', place]]),
+            ];
         }
         return [
-            el('strong', {}, `${format.bytes(map.bytesPerRow)} of addresses, ${format.percent(map.used[cell] / 255)} used`),
+            el(
+                'strong',
+                {},
+                `${format.bytes(map.bytesPerRow)} of addresses, ${format.percent(map.used[cell] / 255)} used`,
+            ),
             pairs([
                 ['address', place],
-                ['mostly of size', `${format.bytes(2 ** map.size[cell])} – ${format.bytes(2 ** (map.size[cell] + 1))}`],
-                ['age', `about ${format.duration(Math.max(x - map.born[cell], 0) * map.nsPerColumn)}`],
-                ['thread', map.thread[cell] === 255 ? 'other threads' : this.recording.threadName(map.thread[cell])],
+                [
+                    'mostly of size',
+                    `${format.bytes(2 ** map.size[cell])} – ${format.bytes(2 ** (map.size[cell] + 1))}`,
+                ],
+                [
+                    'age',
+                    `about ${format.duration(Math.max(x - map.born[cell], 0) * map.nsPerColumn)}`,
+                ],
+                [
+                    'thread',
+                    map.thread[cell] === 255
+                        ? 'other threads'
+                        : this.recording.threadName(map.thread[cell]),
+                ],
                 ...this.siteEntries(map.node[cell]),
             ]),
         ];
@@ -406,7 +476,12 @@ export class HeapMap implements View {
 }
 
 /** Round values between two ends, at most about `most` of them. */
-function ticks(low: number, high: number, most: number, base: 2 | 10): { step: number; values: number[] } {
+function ticks(
+    low: number,
+    high: number,
+    most: number,
+    base: 2 | 10,
+): { step: number; values: number[] } {
     const rough = (high - low) / Math.max(most, 1);
     const unit = base ** Math.floor(Math.log(rough) / Math.log(base));
     const factors = base === 10 ? [1, 2, 5, 10] : [1, 2];

@@ -35,14 +35,21 @@ export class Histograms implements View {
         this.root = el(
             'div',
             {},
-            el('div', { class: 'toolbar' }, measures, el('span', { class: 'note' }, 'of the blocks that were allocated in the range')),
+            el(
+                'div',
+                { class: 'toolbar' },
+                measures,
+                el('span', { class: 'note' }, 'of the blocks that were allocated in the range'),
+            ),
             el('div', { class: 'columns' }, this.sizes, this.lifetimes),
         );
     }
 
     update(): void {
         const { sizes, lifetimes } = this.report.recording;
-        this.show(this.sizes, 'Size asked for', sizes, (begin, end) => format.sizeClass(begin, end));
+        this.show(this.sizes, 'Size asked for', sizes, (begin, end) =>
+            format.sizeClass(begin, end),
+        );
         this.show(this.lifetimes, 'Lifetime', lifetimes, format.lifetimeClass);
     }
 
@@ -64,16 +71,24 @@ export class Histograms implements View {
         values.forEach((value, i) => {
             if (value > 0) {
                 const begin = i === 0 ? 0 : (bounds[i - 1] ?? 0);
-                body.append(this.line(label(begin, bounds[i], i === bounds.length - 1), value, most, total));
+                body.append(
+                    this.line(label(begin, bounds[i], i === bounds.length - 1), value, most, total),
+                );
             }
         });
-        const empty = total === 0 ? el('p', { class: 'empty' }, 'Nothing was allocated in this range.') : null;
+        const empty =
+            total === 0
+                ? el('p', { class: 'empty' }, 'Nothing was allocated in this range.')
+                : null;
         fill(parent, el('h2', {}, title), el('table', { 'aria-label': title }, body), empty);
     }
 
     private line(name: string, value: number, most: number, total: number): HTMLElement {
         const text = this.measure === 'counts' ? format.count(value) : format.bytes(value);
-        const bar = el('div', { class: 'bar', style: `width: ${((100 * value) / most).toFixed(2)}%` });
+        const bar = el('div', {
+            class: 'bar',
+            style: `width: ${((100 * value) / most).toFixed(2)}%`,
+        });
         return el(
             'tr',
             { 'data-value': value },

@@ -7,7 +7,10 @@ import { el } from '../ui/dom';
 import { Table } from '../ui/table';
 import type { View } from '../ui/tabs';
 
-/** The program's own pools, those that take from a pool below it. Their figures are of the whole recording. */
+/**
+ * The program's own pools, those that take from a pool below it. Their figures are of the whole
+ * recording.
+ */
 
 interface Row {
     pool: Pool;
@@ -40,9 +43,19 @@ export class Pools implements View {
                     isNumber: false,
                     value: (row) => row.pool.name,
                     show: (row) =>
-                        el('span', { style: `padding-left: ${row.depth * 1.2}em` }, row.pool.name || '(no name)'),
+                        el(
+                            'span',
+                            { style: `padding-left: ${row.depth * 1.2}em` },
+                            row.pool.name || '(no name)',
+                        ),
                 },
-                { key: 'kind', title: 'Kind', isNumber: false, value: (row) => row.pool.kind, show: (row) => row.pool.kind },
+                {
+                    key: 'kind',
+                    title: 'Kind',
+                    isNumber: false,
+                    value: (row) => row.pool.kind,
+                    show: (row) => row.pool.kind,
+                },
                 number('allocations', 'Allocations'),
                 number('frees', 'Frees'),
                 number('resets', 'Resets'),

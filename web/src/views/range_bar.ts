@@ -17,10 +17,21 @@ export class RangeBar {
     /** `beside` stands at the end of the line that tells the range. */
     constructor(report: Report, beside: HTMLElement) {
         this.report = report;
-        this.reset = button('Whole recording', () => report.selection.reset(), { class: 'range-reset', title: 'Select everything again (Escape)' });
-        this.handles = [this.handle('begin', 'Begin of the range'), this.handle('end', 'End of the range')];
+        this.reset = button('Whole recording', () => report.selection.reset(), {
+            class: 'range-reset',
+            title: 'Select everything again (Escape)',
+        });
+        this.handles = [
+            this.handle('begin', 'Begin of the range'),
+            this.handle('end', 'End of the range'),
+        ];
         this.track.append(this.window, ...this.handles);
-        this.root = el('div', { class: 'range' }, this.track, el('div', { class: 'range-line' }, this.text, this.reset, beside));
+        this.root = el(
+            'div',
+            { class: 'range' },
+            this.track,
+            el('div', { class: 'range-line' }, this.text, this.reset, beside),
+        );
         this.window.addEventListener('pointerdown', (event) => this.moveWindow(event));
         document.addEventListener('keydown', (event) => {
             // In a field or a dialog Escape has a meaning already.
@@ -56,7 +67,13 @@ export class RangeBar {
     }
 
     private handle(which: 'begin' | 'end', label: string): HTMLElement {
-        const handle = el('div', { class: 'range-handle', role: 'slider', tabindex: 0, 'aria-label': label, 'aria-valuemin': 0 });
+        const handle = el('div', {
+            class: 'range-handle',
+            role: 'slider',
+            tabindex: 0,
+            'aria-label': label,
+            'aria-valuemin': 0,
+        });
         handle.addEventListener('keydown', (event) => this.onKey(event, which));
         handle.addEventListener('pointerdown', (event) => {
             this.drag(event, (bin, isFinal) => this.move(which, bin, isFinal));
@@ -101,7 +118,10 @@ export class RangeBar {
         const { begin, end } = selection.range;
         const grip = this.binAt(event) - begin;
         this.drag(event, (bin, isFinal) => {
-            const first = Math.min(Math.max(Math.round(bin - grip), 0), recording.binCount - (end - begin));
+            const first = Math.min(
+                Math.max(Math.round(bin - grip), 0),
+                recording.binCount - (end - begin),
+            );
             selection.select(first, first + end - begin, isFinal);
         });
     }

@@ -28,8 +28,17 @@ export class Replays implements View {
         this.root = el(
             'div',
             {},
-            el('p', { class: 'note' }, `The whole recording, replayed: ${events}. The selected range does not change it.`),
-            el('div', { class: 'replay-top' }, this.bars(), el('div', {}, this.theory(), this.movable())),
+            el(
+                'p',
+                { class: 'note' },
+                `The whole recording, replayed: ${events}. The selected range does not change it.`,
+            ),
+            el(
+                'div',
+                { class: 'replay-top' },
+                this.bars(),
+                el('div', {}, this.theory(), this.movable()),
+            ),
             this.table.root,
         );
     }
@@ -47,34 +56,86 @@ export class Replays implements View {
         const fastest = Math.max(...this.replay.runs.map((run) => run.events_per_second ?? 0), 1);
         const largest = Math.max(...this.replay.runs.map((run) => run.peak_footprint ?? 0), 1);
         return [
-            { key: 'rank', title: '#', isNumber: true, value: Replays.rankOf, show: (run) => String(run.rank ?? '–') },
+            {
+                key: 'rank',
+                title: '#',
+                isNumber: true,
+                value: Replays.rankOf,
+                show: (run) => String(run.rank ?? '–'),
+            },
             {
                 key: 'name',
                 title: 'Strategy',
                 isNumber: false,
                 value: (run) => run.name,
-                show: (run) => el('div', { class: 'site' }, el('span', { class: 'function' }, run.name), el('span', { class: 'place' }, `${run.kind}, ${run.order}`)),
+                show: (run) =>
+                    el(
+                        'div',
+                        { class: 'site' },
+                        el('span', { class: 'function' }, run.name),
+                        el('span', { class: 'place' }, `${run.kind}, ${run.order}`),
+                    ),
                 exact: (run) => run.about,
             },
-            figure('events', 'Events/s', (run) => run.events_per_second, format.shortCount, { bar: (run) => (run.events_per_second ?? 0) / fastest }),
-            figure('mean', 'Mean', (run) => run.ns?.mean, format.duration, { hint: 'Time of one operation' }),
-            figure('p99', '99 %', (run) => run.ns?.p99, format.duration, { hint: '99 of 100 operations took no longer' }),
-            figure('p99_9', '99.9 %', (run) => run.ns?.p99_9, format.duration, { hint: '999 of 1000 operations took no longer' }),
-            figure('footprint', 'Peak footprint', (run) => run.peak_footprint, format.bytes, { bar: (run) => (run.peak_footprint ?? 0) / largest }),
-            figure('times', '× live', (run) => (this.peak > 0 && run.peak_footprint !== null ? run.peak_footprint / this.peak : null), (value) => value.toFixed(2), {
-                hint: 'Peak footprint over the peak of live bytes',
+            figure('events', 'Events/s', (run) => run.events_per_second, format.shortCount, {
+                bar: (run) => (run.events_per_second ?? 0) / fastest,
             }),
+            figure('mean', 'Mean', (run) => run.ns?.mean, format.duration, {
+                hint: 'Time of one operation',
+            }),
+            figure('p99', '99 %', (run) => run.ns?.p99, format.duration, {
+                hint: '99 of 100 operations took no longer',
+            }),
+            figure('p99_9', '99.9 %', (run) => run.ns?.p99_9, format.duration, {
+                hint: '999 of 1000 operations took no longer',
+            }),
+            figure('footprint', 'Peak footprint', (run) => run.peak_footprint, format.bytes, {
+                bar: (run) => (run.peak_footprint ?? 0) / largest,
+            }),
+            figure(
+                'times',
+                '× live',
+                (run) =>
+                    this.peak > 0 && run.peak_footprint !== null
+                        ? run.peak_footprint / this.peak
+                        : null,
+                (value) => value.toFixed(2),
+                {
+                    hint: 'Peak footprint over the peak of live bytes',
+                },
+            ),
             figure('resident', 'Peak resident', (run) => run.peak_resident, format.bytes, {}),
-            figure('external', 'External', (run) => run.fragmentation?.external_peak, format.percent, { hint: 'External fragmentation at the peak' }),
-            figure('internal', 'Internal', (run) => run.fragmentation?.internal_peak, format.percent, { hint: 'Internal fragmentation at the peak' }),
-            figure('end', 'External, end', (run) => run.fragmentation?.external_end, format.percent, { hint: 'External fragmentation at the end' }),
-            figure('failures', 'Failures', (run) => run.failures, format.count, { hint: 'Requests that got no memory' }),
+            figure(
+                'external',
+                'External',
+                (run) => run.fragmentation?.external_peak,
+                format.percent,
+                { hint: 'External fragmentation at the peak' },
+            ),
+            figure(
+                'internal',
+                'Internal',
+                (run) => run.fragmentation?.internal_peak,
+                format.percent,
+                { hint: 'Internal fragmentation at the peak' },
+            ),
+            figure(
+                'end',
+                'External, end',
+                (run) => run.fragmentation?.external_end,
+                format.percent,
+                { hint: 'External fragmentation at the end' },
+            ),
+            figure('failures', 'Failures', (run) => run.failures, format.count, {
+                hint: 'Requests that got no memory',
+            }),
             {
                 key: 'status',
                 title: 'Status',
                 isNumber: false,
                 value: (run) => run.status,
-                show: (run) => el('span', { class: run.status === 'ok' ? 'ok' : 'bad' }, run.status),
+                show: (run) =>
+                    el('span', { class: run.status === 'ok' ? 'ok' : 'bad' }, run.status),
                 exact: (run) => run.error ?? '',
             },
         ];
@@ -86,18 +147,41 @@ export class Replays implements View {
             .filter((run) => run.peak_footprint !== null)
             .sort((a, b) => Replays.rankOf(a) - Replays.rankOf(b));
         const lines = this.lines();
-        const most = Math.max(...runs.map((run) => Math.max(run.peak_footprint ?? 0, run.peak_resident ?? 0)), ...lines.map((line) => line.bytes), 1) * 1.02;
+        const most =
+            Math.max(
+                ...runs.map((run) => Math.max(run.peak_footprint ?? 0, run.peak_resident ?? 0)),
+                ...lines.map((line) => line.bytes),
+                1,
+            ) * 1.02;
         const share = (bytes: number): string => `${((100 * bytes) / most).toFixed(3)}%`;
-        const chart = el('div', { class: 'bars', role: 'img', 'aria-label': 'Peak footprint and resident memory of each strategy, beside the bounds of theory' });
+        const chart = el('div', {
+            class: 'bars',
+            role: 'img',
+            'aria-label':
+                'Peak footprint and resident memory of each strategy, beside the bounds of theory',
+        });
         for (const run of runs) {
             chart.append(
                 el('span', { class: 'bars-name', title: run.about }, run.name),
                 el(
                     'span',
                     { class: 'bars-track' },
-                    el('span', { class: 'bars-footprint', style: `width: ${share(run.peak_footprint ?? 0)}` }),
-                    run.peak_resident === null ? null : el('span', { class: 'bars-resident', style: `width: ${share(run.peak_resident)}` }),
-                    ...lines.map((line) => el('span', { class: `bars-line ${line.key}`, style: `left: ${share(line.bytes)}` })),
+                    el('span', {
+                        class: 'bars-footprint',
+                        style: `width: ${share(run.peak_footprint ?? 0)}`,
+                    }),
+                    run.peak_resident === null
+                        ? null
+                        : el('span', {
+                              class: 'bars-resident',
+                              style: `width: ${share(run.peak_resident)}`,
+                          }),
+                    ...lines.map((line) =>
+                        el('span', {
+                            class: `bars-line ${line.key}`,
+                            style: `left: ${share(line.bytes)}`,
+                        }),
+                    ),
                 ),
                 el('span', { class: 'bars-value number' }, format.bytes(run.peak_footprint ?? 0)),
             );
@@ -107,7 +191,14 @@ export class Replays implements View {
             { class: 'map-legend' },
             swatch('footprint', 'peak footprint'),
             swatch('resident', 'peak resident'),
-            ...lines.map((line) => el('span', {}, el('span', { class: `line-swatch ${line.key}` }), `${line.name} ${format.bytes(line.bytes)}`)),
+            ...lines.map((line) =>
+                el(
+                    'span',
+                    {},
+                    el('span', { class: `line-swatch ${line.key}` }),
+                    `${line.name} ${format.bytes(line.bytes)}`,
+                ),
+            ),
         );
         return el('div', {}, el('h2', {}, 'Peak footprint'), chart, legend);
     }
@@ -121,7 +212,8 @@ export class Replays implements View {
         if (theory.static_plan !== null) {
             lines.push({ key: 'line-plan', name: 'static plan', bytes: theory.static_plan.height });
         }
-        // Robson's bound is often many times what any run takes; a line for it would squeeze the bars together.
+        // Robson's bound is often many times what any run takes; a line for it would squeeze the
+        // bars together.
         const largest = Math.max(...this.replay.runs.map((run) => run.peak_footprint ?? 0));
         if (theory.robson !== null && theory.robson.bytes <= 2 * largest) {
             lines.push({ key: 'line-robson', name: 'Robson’s bound', bytes: theory.robson.bytes });
@@ -139,13 +231,26 @@ export class Replays implements View {
         ];
         const plan = theory.static_plan;
         if (plan !== null) {
-            const bound = plan.is_optimal ? 'the least possible' : `no plan is below ${format.bytes(plan.lower_bound)}`;
-            entries.push(['Best static plan', `${format.bytes(plan.height)} for ${format.count(plan.buffers)} buffers: ${bound} (${plan.method})`]);
+            const bound = plan.is_optimal
+                ? 'the least possible'
+                : `no plan is below ${format.bytes(plan.lower_bound)}`;
+            entries.push([
+                'Best static plan',
+                `${format.bytes(plan.height)} for ${format.count(plan.buffers)} buffers: ${bound} (${plan.method})`,
+            ]);
         }
         if (theory.robson !== null) {
-            entries.push(['Robson’s bound', `${format.bytes(theory.robson.bytes)}, blocks of up to ${format.bytes(theory.robson.largest)}: ${theory.robson.text}`]);
+            entries.push([
+                'Robson’s bound',
+                `${format.bytes(theory.robson.bytes)}, blocks of up to ${format.bytes(theory.robson.largest)}: ${theory.robson.text}`,
+            ]);
         }
-        return el('div', { class: 'facts-box', 'data-box': 'theory' }, el('h2', {}, 'Theory'), pairs(entries));
+        return el(
+            'div',
+            { class: 'facts-box', 'data-box': 'theory' },
+            el('h2', {}, 'Theory'),
+            pairs(entries),
+        );
     }
 
     private movable(): HTMLElement | null {
@@ -158,10 +263,21 @@ export class Replays implements View {
             { class: 'facts-box', 'data-box': 'movable' },
             el('h2', {}, 'What if blocks could move?'),
             pairs([
-                ['Peak footprint', `${format.bytes(movable.peak_footprint)} instead of ${format.bytes(movable.without)}`],
-                ['Saved', movable.without > 0 ? `${format.bytes(movable.saved)} (${format.percent(movable.saved / movable.without)})` : format.bytes(movable.saved)],
+                [
+                    'Peak footprint',
+                    `${format.bytes(movable.peak_footprint)} instead of ${format.bytes(movable.without)}`,
+                ],
+                [
+                    'Saved',
+                    movable.without > 0
+                        ? `${format.bytes(movable.saved)} (${format.percent(movable.saved / movable.without)})`
+                        : format.bytes(movable.saved),
+                ],
                 ['Footprint at the end', format.bytes(movable.end_footprint)],
-                ['Moved', `${format.bytes(movable.bytes_moved)} in ${format.count(movable.blocks_moved)} blocks, ${format.count(movable.passes)} passes`],
+                [
+                    'Moved',
+                    `${format.bytes(movable.bytes_moved)} in ${format.count(movable.blocks_moved)} blocks, ${format.count(movable.passes)} passes`,
+                ],
                 ['Longest pass', format.duration(movable.longest_us * 1000)],
             ]),
         );
@@ -189,5 +305,10 @@ function figure(
 }
 
 function swatch(colour: string, text: string): HTMLElement {
-    return el('span', {}, el('span', { class: 'swatch', style: `background: var(--${colour})` }), text);
+    return el(
+        'span',
+        {},
+        el('span', { class: 'swatch', style: `background: var(--${colour})` }),
+        text,
+    );
 }

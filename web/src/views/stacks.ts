@@ -6,7 +6,11 @@ import { el, fill } from '../ui/dom';
 
 /** The stacks of a call site, the heaviest first. */
 export class Stacks {
-    readonly root = el('aside', { class: 'stacks', 'aria-label': 'Stacks of the selected call site', tabindex: 0 });
+    readonly root = el('aside', {
+        class: 'stacks',
+        'aria-label': 'Stacks of the selected call site',
+        tabindex: 0,
+    });
     private readonly recording: Recording;
 
     constructor(recording: Recording) {
@@ -18,7 +22,12 @@ export class Stacks {
         fill(this.root, el('p', { class: 'empty' }, 'Select a row to see its stacks.'));
     }
 
-    show(title: string, nodes: number[], weight: (node: number) => number, text: (weight: number) => string): void {
+    show(
+        title: string,
+        nodes: number[],
+        weight: (node: number) => number,
+        text: (weight: number) => string,
+    ): void {
         const heaviest = [...nodes].sort((a, b) => weight(b) - weight(a));
         const shown = heaviest.slice(0, MOST_STACKS);
         fill(
@@ -37,7 +46,10 @@ export class Stacks {
             list.append(
                 el(
                     'li',
-                    { title: this.recording.placeOf(frame, true) || this.recording.moduleOf(frame) },
+                    {
+                        title:
+                            this.recording.placeOf(frame, true) || this.recording.moduleOf(frame),
+                    },
                     el('span', { class: 'function' }, this.recording.functionOf(frame)),
                     el('span', { class: 'place' }, place),
                 ),
@@ -56,5 +68,7 @@ function count(all: number, shown: number): string {
     if (all === 1) {
         return 'One stack leads here.';
     }
-    return all === shown ? `${all} stacks lead here.` : `${all} stacks lead here; the heaviest ${shown} are shown.`;
+    return all === shown
+        ? `${all} stacks lead here.`
+        : `${all} stacks lead here; the heaviest ${shown} are shown.`;
 }

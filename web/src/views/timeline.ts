@@ -35,7 +35,12 @@ export class Timeline {
         const memory = el('div', { class: 'chart' });
         const rate = el('div', { class: 'chart' });
         const legend = this.legend(lines);
-        this.root.append(legend, memory, el('div', { class: 'chart-title' }, 'Allocations per second'), rate);
+        this.root.append(
+            legend,
+            memory,
+            el('div', { class: 'chart-title' }, 'Allocations per second'),
+            rate,
+        );
         this.charts = [this.memoryChart(memory, lines), this.rateChart(rate)];
     }
 
@@ -49,13 +54,33 @@ export class Timeline {
         const { curve, head } = this.report.recording;
         const lines: Line[] = [
             { label: 'least', colour: 'live', values: curve.liveMin, isShown: true, isEdge: true },
-            { label: 'most', colour: 'live', values: curve.liveMax, isShown: true, isEdge: true, bandDownTo: 0 },
-            { label: 'Live bytes', colour: 'live', values: curve.live, isShown: true, isFilled: true },
+            {
+                label: 'most',
+                colour: 'live',
+                values: curve.liveMax,
+                isShown: true,
+                isEdge: true,
+                bandDownTo: 0,
+            },
+            {
+                label: 'Live bytes',
+                colour: 'live',
+                values: curve.live,
+                isShown: true,
+                isFilled: true,
+            },
         ];
         if (curve.footprint !== null) {
-            lines.push({ label: 'Footprint', colour: 'footprint', values: curve.footprint, isShown: true });
+            lines.push({
+                label: 'Footprint',
+                colour: 'footprint',
+                values: curve.footprint,
+                isShown: true,
+            });
         }
-        const runs = (head.replay?.runs ?? []).filter((run) => run.curve !== null && run.curve.time_ns.length > 0);
+        const runs = (head.replay?.runs ?? []).filter(
+            (run) => run.curve !== null && run.curve.time_ns.length > 0,
+        );
         runs.forEach((run, i) => {
             lines.push({
                 label: run.name,
@@ -92,7 +117,10 @@ export class Timeline {
             const isReplay = i >= 3 && line.colour !== 'footprint';
             const box = el('input', { type: 'checkbox', checked: line.isShown });
             box.addEventListener('change', () => this.charts[0].setShown(i, box.checked));
-            const swatch = el('span', { class: 'swatch', style: `background: var(--${line.colour})` });
+            const swatch = el('span', {
+                class: 'swatch',
+                style: `background: var(--${line.colour})`,
+            });
             (isReplay ? replays : legend).append(el('label', {}, box, swatch, line.label));
         });
         if (replays.childElementCount > 0) {
@@ -126,7 +154,15 @@ export class Timeline {
             height: 74,
             label: 'Allocations per second over time',
             times: Float64Array.from(rates, (_, i) => (i + 0.5) * seconds),
-            lines: [{ label: 'Allocations', colour: 'rate', values: rates, isShown: true, isFilled: true }],
+            lines: [
+                {
+                    label: 'Allocations',
+                    colour: 'rate',
+                    values: rates,
+                    isShown: true,
+                    isFilled: true,
+                },
+            ],
             hasTimes: true,
             value: format.shortCount,
             onHover: () => undefined,
@@ -140,9 +176,9 @@ export class Timeline {
             return;
         }
         const at = format.moment((index + 0.5) * curve.widthNs, curve.widthNs);
-        const footprint = curve.footprint === null ? '' : ` · footprint ${format.bytes(curve.footprint[index])}`;
+        const footprint =
+            curve.footprint === null ? '' : ` · footprint ${format.bytes(curve.footprint[index])}`;
         const rate = format.shortCount(curve.allocs[index] / (curve.widthNs / 1e9));
-        this.readout.textContent =
-            `${at} · live ${format.bytes(curve.live[index])} in ${format.count(curve.blocks[index])} blocks${footprint} · ${rate} allocations/s`;
+        this.readout.textContent = `${at} · live ${format.bytes(curve.live[index])} in ${format.count(curve.blocks[index])} blocks${footprint} · ${rate} allocations/s`;
     }
 }
