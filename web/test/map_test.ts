@@ -82,12 +82,29 @@ test('the block under the pointer is found, and free space is not', () => {
 test('a simulated heap is held from its bottom up to its footprint', () => {
     const { low, high } = extentOf(recording, map);
     assert.ok(low.every((row) => row === 0));
-    for (let x = 0; x < map.columns; x++) {
-        const begin = x * map.nsPerColumn;
-        const born = fixture.blocks.filter((block) => block.begin < begin + map.nsPerColumn);
+    // The steps of the curve are as wide as two columns' or less: what it says may be that late.
+    const step = Math.max(SMALL.durationNs / recording.curve.count, map.nsPerColumn);
+    const rowsAt = (time: number): number => {
+        const born = fixture.blocks.filter((block) => block.begin < time);
         const top = Math.max(0, ...born.map((block) => block.address + block.size));
-        // The curve's steps are wider than columns here: what it says may be a little later.
-        assert.ok(high[x] >= Math.ceil(top / map.bytesPerRow) - 1, `seed ${seed}, column ${x}`);
+        return Math.ceil(top / map.bytesPerRow);
+    };
+    for (let x = 0; x < map.columns; x++) {
+        const end = (x + 1) * map.nsPerColumn;
+        assert.ok(high[x] >= rowsAt(end - step), `seed ${seed}, column ${x}: too low`);
+        assert.ok(high[x] <= rowsAt(end + step), `seed ${seed}, column ${x}: too high`);
+    }
+});
+
+test('before the first block nothing is held', () => {
+    const late = { ...map, used: map.used.slice().fill(0, 0, 20 * map.rows) };
+    const silent = { ...recording.curve, footprint: null };
+    for (const layout of ['best-fit (simulated)', 'recorded addresses']) {
+        const quiet = { curve: silent } as unknown as Recording;
+        const { low, high } = extentOf(quiet, { ...late, layout });
+        for (let x = 0; x < 20; x++) {
+            assert.ok(high[x] <= low[x], `${layout}, column ${x}`);
+        }
     }
 });
 

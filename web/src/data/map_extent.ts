@@ -37,7 +37,7 @@ function usedRows(map: MapCells, x: number): [number, number] {
     while (last > first && map.used[begin + last - 1] === 0) {
         last--;
     }
-    return [first, last];
+    return first === map.rows ? [0, 0] : [first, last];
 }
 
 function footprintRows(recording: Recording, map: MapCells, x: number): number {

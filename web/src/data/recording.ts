@@ -167,6 +167,12 @@ export class Recording {
         return line > 0 ? `${name}:${line}` : name;
     }
 
+    /** The place, or the module's name where no place is known. */
+    whereOf(frame: number): string {
+        const module = this.moduleOf(frame);
+        return this.placeOf(frame) || module.slice(module.lastIndexOf('/') + 1);
+    }
+
     threadName(index: number): string {
         const thread = this.head.threads[index];
         if (thread === undefined) {

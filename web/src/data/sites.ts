@@ -55,7 +55,7 @@ function siteFor(
         site = {
             frame,
             label: grouping === 'module' ? module || '(unknown)' : recording.functionOf(frame),
-            place: grouping === 'site' ? recording.placeOf(frame) : '',
+            place: grouping === 'site' ? recording.whereOf(frame) : '',
             module: grouping === 'module' ? '' : module,
             nodes: [],
             allocs: 0,

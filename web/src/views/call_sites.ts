@@ -118,7 +118,7 @@ export class CallSites implements View {
             'div',
             { class: 'site' },
             el('span', { class: 'function' }, site.label),
-            el('span', { class: 'place' }, site.place || site.module),
+            el('span', { class: 'place' }, site.place),
         );
     }
 

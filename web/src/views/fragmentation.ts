@@ -44,11 +44,7 @@ export class Fragmentation implements View {
                             'div',
                             { class: 'site' },
                             el('span', { class: 'function' }, recording.functionOf(site.frame)),
-                            el(
-                                'span',
-                                { class: 'place' },
-                                recording.placeOf(site.frame) || recording.moduleOf(site.frame),
-                            ),
+                            el('span', { class: 'place' }, recording.whereOf(site.frame)),
                         ),
                 },
                 {

@@ -470,7 +470,7 @@ export class HeapMap implements View {
         const frame = this.recording.nodes.frame[node];
         return [
             ['call site', this.recording.functionOf(frame)],
-            ['at', this.recording.placeOf(frame) || this.recording.moduleOf(frame) || '–'],
+            ['at', this.recording.whereOf(frame) || '–'],
         ];
     }
 }

@@ -42,7 +42,6 @@ export class Stacks {
     private stack(node: number, weight: string, isOpen: boolean): HTMLElement {
         const list = el('ol');
         for (const frame of stackOf(this.recording, node)) {
-            const place = this.recording.placeOf(frame) || this.recording.moduleOf(frame);
             list.append(
                 el(
                     'li',
@@ -51,7 +50,7 @@ export class Stacks {
                             this.recording.placeOf(frame, true) || this.recording.moduleOf(frame),
                     },
                     el('span', { class: 'function' }, this.recording.functionOf(frame)),
-                    el('span', { class: 'place' }, place),
+                    el('span', { class: 'place' }, this.recording.whereOf(frame)),
                 ),
             );
         }
