@@ -119,6 +119,25 @@ test('ends that run backwards are refused', () => {
     );
 });
 
+test('ends that stop before the last element are refused', () => {
+    const ends = (fixture.sections['cell.ends'] as Uint32Array).slice();
+    ends[ends.length - 1]--;
+    assert.throws(
+        () => recordingWith({ 'cell.ends': ends }),
+        failsWith(/cell\.ends does not end where its elements end/),
+    );
+});
+
+test('a head or a section that is not aligned is refused', () => {
+    const head = fixture.bytes.slice();
+    const view = new DataView(head.buffer);
+    view.setUint32(0, view.getUint32(0, true) - 1, true);
+    assert.throws(() => new Container(head.buffer), failsWith(/no sensible length/));
+    const container = new Container(fixture.bytes.slice().buffer);
+    container.head.sections['cell.node'].offset += 4;
+    assert.throws(() => container.section('cell.node', 'u32'), failsWith(/lies outside the data/));
+});
+
 test('a newer version is told apart from damage', () => {
     assert.throws(
         () => recordingWith({}, { version: 2 }),

@@ -193,6 +193,12 @@ test('the snapshot nearest to the end of the range is taken', () => {
     );
 });
 
+test('of two snapshots that are as near, the later is taken', () => {
+    const snapshots = [{ time_ns: 5 * binNs }, { time_ns: 7 * binNs }];
+    const twin = { binNs, head: { snapshots } } as unknown as Recording;
+    assert.equal(snapshotFor(twin, { begin: 0, end: 6 }), 1);
+});
+
 test('what pins the pages comes to the free bytes of the snapshot', () => {
     recording.head.snapshots.forEach((snapshot, i) => {
         const sites = pinSites(recording, i);

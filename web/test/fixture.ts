@@ -681,13 +681,17 @@ export function replayOf(peak: number, top: number, durationNs: number): object 
         'system',
         'libjemalloc.so.2',
     ];
-    const curve = (scale: number): object => {
+    // The last but one does not tell its footprint, as libraries do not; the last one crashed.
+    const isTold = (i: number): boolean => i < 5;
+    const curve = (scale: number, i: number): object => {
         const steps = Array.from({ length: 200 }, (_, i) => i / 199);
         return {
             event: steps.map((step) => Math.round(step * 12000)),
             time_ns: steps.map((step) => Math.round(step * durationNs)),
             live: steps.map((step) => Math.round(peak * step)),
-            footprint: steps.map((step) => Math.round(top * scale * Math.min(1, 2 * step))),
+            footprint: steps.map((step) =>
+                isTold(i) ? Math.round(top * scale * Math.min(1, 2 * step)) : null,
+            ),
             resident: steps.map((step) => Math.round(top * scale * Math.min(1, 2 * step) * 0.9)),
         };
     };
@@ -706,7 +710,7 @@ export function replayOf(peak: number, top: number, durationNs: number): object 
             p99_9: 900 + 100 * i,
             max: 40000,
         },
-        peak_footprint: i === 6 ? null : Math.round(top * (1 + i * 0.11)),
+        peak_footprint: !isTold(i) ? null : Math.round(top * (1 + i * 0.11)),
         peak_resident: i < 4 || i === 6 ? null : Math.round(top * (1 + i * 0.08)),
         end_footprint: Math.round(top * 0.6),
         end_resident: null,
@@ -718,7 +722,7 @@ export function replayOf(peak: number, top: number, durationNs: number): object 
         },
         failures: i === 3 ? 2 : 0,
         rank: i === 6 ? null : i + 1,
-        curve: i === 6 ? null : curve(1 + i * 0.11),
+        curve: i === 6 ? null : curve(1 + i * 0.11, i),
     }));
     return {
         format: 'tarn-replay',
@@ -747,6 +751,7 @@ export function replayOf(peak: number, top: number, durationNs: number): object 
         movable: {
             peak_footprint: Math.round(peak * 1.05),
             end_footprint: Math.round(peak * 0.4),
+            end_without: Math.round(top * 0.8),
             without: top,
             bytes_moved: 4_000_000,
             blocks_moved: 1200,

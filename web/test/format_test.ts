@@ -71,6 +71,7 @@ test('shares are percent, and no share is a dash', () => {
     assert.equal(format.percent(0), '0 %');
     assert.equal(format.percent(0.00123), '0.12 %');
     assert.equal(format.percent(0.1234), '12.3 %');
+    assert.equal(format.percent(0.997), '99.7 %');
     assert.equal(format.percent(1), '100 %');
     assert.equal(format.percent(0 / 0), '–');
 });

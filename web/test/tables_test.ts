@@ -63,8 +63,12 @@ test('replays are ranked, drawn beside the theory, and can be laid over the curv
         widths,
         [...widths].sort((a, b) => a - b),
     );
+    assert.equal(widths.length, 5);
+    const values = await page.$$eval('.bars-value', (all) => all.map((value) => value.textContent));
+    assert.match(values[5] ?? '', /^\([\d.]+ MiB\)$/, 'what is resident, where no more is known');
+    assert.match(await textOf('.legend-group'), /tarn.*system \(resident\)/);
     assert.match(await textOf('[data-box=theory]'), /Peak of live bytes.*static plan.*Robson/);
-    assert.match(await textOf('[data-box=movable]'), /Saved.*Moved/);
+    assert.match(await textOf('[data-box=movable]'), /Saved.*at the end.* instead of .*Moved/);
     const before = await coloursOf(browser, page, '.chart');
     await page.click('.legend-group input');
     await settle(page);

@@ -91,8 +91,8 @@ export interface ReplayCurve {
     event: number[];
     time_ns: number[];
     live: number[];
-    footprint: number[];
-    resident: number[];
+    footprint: (number | null)[];
+    resident: (number | null)[];
 }
 
 export interface ReplayRun {
@@ -140,7 +140,10 @@ export interface Replay {
     movable: {
         peak_footprint: number;
         end_footprint: number;
+        mean_footprint?: number;
         without: number;
+        end_without?: number;
+        mean_without?: number;
         bytes_moved: number;
         blocks_moved: number;
         passes: number;

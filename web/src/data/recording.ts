@@ -199,11 +199,16 @@ function verifyHead(head: Head): void {
             throw damaged(`its head has no ${name}`);
         }
     }
-    head.threads ??= [];
-    head.pools ??= [];
-    head.snapshots ??= [];
+    for (const name of ['threads', 'pools', 'snapshots'] as const) {
+        if (!Array.isArray((head[name] ??= []))) {
+            throw damaged(`its head's ${name} are no list`);
+        }
+    }
     head.map ??= null;
     head.replay ??= null;
+    if (head.replay !== null && !Array.isArray(head.replay.runs)) {
+        throw damaged('its replay has no runs');
+    }
 }
 
 function isCount(value: number | undefined, least: number, most: number): boolean {

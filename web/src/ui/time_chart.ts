@@ -22,6 +22,8 @@ export interface Line {
     values: ArrayLike<number>;
     isShown: boolean;
     isDashed?: boolean;
+    /** Of a replay, not of the recording. */
+    isReplay?: boolean;
     /** Invisible lines carry the edges of a band. */
     isEdge?: boolean;
     /** Filled down to the line of this index. */

@@ -6,6 +6,7 @@ import { type Child, el } from '../ui/dom';
 import { type Column, Table } from '../ui/table';
 import type { View } from '../ui/tabs';
 import { pairs } from '../ui/tip';
+import { rankOf, replayBars } from './replay_bars';
 
 /** The same operations on every strategy: what each costs, beside what none can do better than. */
 export class Replays implements View {
@@ -36,7 +37,7 @@ export class Replays implements View {
             el(
                 'div',
                 { class: 'replay-top' },
-                this.bars(),
+                replayBars(replay),
                 el('div', {}, this.theory(), this.movable()),
             ),
             this.table.root,
@@ -47,11 +48,6 @@ export class Replays implements View {
         this.table.set([...this.replay.runs]);
     }
 
-    /** The rank, or behind all ranks for runs that have none. */
-    private static rankOf(run: ReplayRun): number {
-        return run.rank ?? Number.MAX_SAFE_INTEGER;
-    }
-
     private columns(): Column<ReplayRun>[] {
         const fastest = Math.max(...this.replay.runs.map((run) => run.events_per_second ?? 0), 1);
         const largest = Math.max(...this.replay.runs.map((run) => run.peak_footprint ?? 0), 1);
@@ -60,7 +56,7 @@ export class Replays implements View {
                 key: 'rank',
                 title: '#',
                 isNumber: true,
-                value: Replays.rankOf,
+                value: rankOf,
                 show: (run) => String(run.rank ?? '–'),
             },
             {
@@ -96,8 +92,8 @@ export class Replays implements View {
                 'times',
                 '× live',
                 (run) =>
-                    this.peak > 0 && run.peak_footprint !== null
-                        ? run.peak_footprint / this.peak
+                    this.peak > 0 && (run.peak_footprint ?? null) !== null
+                        ? (run.peak_footprint ?? 0) / this.peak
                         : null,
                 (value) => value.toFixed(2),
                 {
@@ -139,86 +135,6 @@ export class Replays implements View {
                 exact: (run) => run.error ?? '',
             },
         ];
-    }
-
-    /** Peak footprints as bars, with the bounds of theory as lines across them. */
-    private bars(): HTMLElement {
-        const runs = this.replay.runs
-            .filter((run) => run.peak_footprint !== null)
-            .sort((a, b) => Replays.rankOf(a) - Replays.rankOf(b));
-        const lines = this.lines();
-        const most =
-            Math.max(
-                ...runs.map((run) => Math.max(run.peak_footprint ?? 0, run.peak_resident ?? 0)),
-                ...lines.map((line) => line.bytes),
-                1,
-            ) * 1.02;
-        const share = (bytes: number): string => `${((100 * bytes) / most).toFixed(3)}%`;
-        const chart = el('div', {
-            class: 'bars',
-            role: 'img',
-            'aria-label':
-                'Peak footprint and resident memory of each strategy, beside the bounds of theory',
-        });
-        for (const run of runs) {
-            chart.append(
-                el('span', { class: 'bars-name', title: run.about }, run.name),
-                el(
-                    'span',
-                    { class: 'bars-track' },
-                    el('span', {
-                        class: 'bars-footprint',
-                        style: `width: ${share(run.peak_footprint ?? 0)}`,
-                    }),
-                    run.peak_resident === null
-                        ? null
-                        : el('span', {
-                              class: 'bars-resident',
-                              style: `width: ${share(run.peak_resident)}`,
-                          }),
-                    ...lines.map((line) =>
-                        el('span', {
-                            class: `bars-line ${line.key}`,
-                            style: `left: ${share(line.bytes)}`,
-                        }),
-                    ),
-                ),
-                el('span', { class: 'bars-value number' }, format.bytes(run.peak_footprint ?? 0)),
-            );
-        }
-        const legend = el(
-            'p',
-            { class: 'map-legend' },
-            swatch('footprint', 'peak footprint'),
-            swatch('resident', 'peak resident'),
-            ...lines.map((line) =>
-                el(
-                    'span',
-                    {},
-                    el('span', { class: `line-swatch ${line.key}` }),
-                    `${line.name} ${format.bytes(line.bytes)}`,
-                ),
-            ),
-        );
-        return el('div', {}, el('h2', {}, 'Peak footprint'), chart, legend);
-    }
-
-    private lines(): { key: string; name: string; bytes: number }[] {
-        const { theory } = this.replay;
-        if (theory === null || theory === undefined) {
-            return [];
-        }
-        const lines = [{ key: 'line-live', name: 'peak of live bytes', bytes: theory.peak_live }];
-        if (theory.static_plan !== null) {
-            lines.push({ key: 'line-plan', name: 'static plan', bytes: theory.static_plan.height });
-        }
-        // Robson's bound is often many times what any run takes; a line for it would squeeze the
-        // bars together.
-        const largest = Math.max(...this.replay.runs.map((run) => run.peak_footprint ?? 0));
-        if (theory.robson !== null && theory.robson.bytes <= 2 * largest) {
-            lines.push({ key: 'line-robson', name: 'Robson’s bound', bytes: theory.robson.bytes });
-        }
-        return lines;
     }
 
     private theory(): HTMLElement | null {
@@ -263,17 +179,15 @@ export class Replays implements View {
             { class: 'facts-box', 'data-box': 'movable' },
             el('h2', {}, 'What if blocks could move?'),
             pairs([
-                [
-                    'Peak footprint',
-                    `${format.bytes(movable.peak_footprint)} instead of ${format.bytes(movable.without)}`,
-                ],
+                ...beside('Peak footprint', movable.peak_footprint, movable.without),
                 [
                     'Saved',
                     movable.without > 0
                         ? `${format.bytes(movable.saved)} (${format.percent(movable.saved / movable.without)})`
                         : format.bytes(movable.saved),
                 ],
-                ['Footprint at the end', format.bytes(movable.end_footprint)],
+                ...beside('Footprint on average', movable.mean_footprint, movable.mean_without),
+                ...beside('Footprint at the end', movable.end_footprint, movable.end_without),
                 [
                     'Moved',
                     `${format.bytes(movable.bytes_moved)} in ${format.count(movable.blocks_moved)} blocks, ${format.count(movable.passes)} passes`,
@@ -304,11 +218,11 @@ function figure(
     };
 }
 
-function swatch(colour: string, text: string): HTMLElement {
-    return el(
-        'span',
-        {},
-        el('span', { class: 'swatch', style: `background: var(--${colour})` }),
-        text,
-    );
+/** A figure with compaction and, where it is known, without. */
+function beside(name: string, compacted: number | undefined, without?: number): [string, Child][] {
+    if (compacted === undefined) {
+        return [];
+    }
+    const rest = without === undefined ? '' : ` instead of ${format.bytes(without)}`;
+    return [[name, format.bytes(compacted) + rest]];
 }

@@ -78,33 +78,34 @@ export class Timeline {
                 isShown: true,
             });
         }
-        const runs = (head.replay?.runs ?? []).filter(
-            (run) => run.curve !== null && run.curve.time_ns.length > 0,
-        );
-        runs.forEach((run, i) => {
-            lines.push({
-                label: run.name,
-                colour: REPLAY_COLOURS[i % REPLAY_COLOURS.length],
-                values: this.resampled(run),
-                isShown: false,
-                isDashed: i >= REPLAY_COLOURS.length,
-            });
-        });
+        for (const run of head.replay?.runs ?? []) {
+            const held = heldBy(run);
+            if (held !== null) {
+                const i = lines.filter((line) => line.isReplay === true).length;
+                lines.push({
+                    label: held.isResident ? `${run.name} (resident)` : run.name,
+                    colour: REPLAY_COLOURS[i % REPLAY_COLOURS.length],
+                    values: this.resampled(held.times, held.values),
+                    isShown: false,
+                    isReplay: true,
+                    isDashed: i >= REPLAY_COLOURS.length,
+                });
+            }
+        }
         return lines;
     }
 
-    /** A replay's footprint at the times of our curve: what it was at the last point before. */
-    private resampled(run: ReplayRun): Float64Array {
-        const { time_ns: times, footprint } = run.curve as NonNullable<ReplayRun['curve']>;
-        const values = new Float64Array(this.times.length);
+    /** A replay's curve at the times of ours: what it was at the last point before. */
+    private resampled(times: number[], values: (number | null)[]): Float64Array {
+        const resampled = new Float64Array(this.times.length);
         let at = 0;
-        for (let i = 0; i < values.length; i++) {
+        for (let i = 0; i < resampled.length; i++) {
             while (at + 1 < times.length && times[at + 1] <= this.times[i] * 1e9) {
                 at++;
             }
-            values[i] = footprint[at];
+            resampled[i] = values[at] ?? 0;
         }
-        return values;
+        return resampled;
     }
 
     private legend(lines: Line[]): HTMLElement {
@@ -114,17 +115,21 @@ export class Timeline {
             if (line.isEdge === true) {
                 return;
             }
-            const isReplay = i >= 3 && line.colour !== 'footprint';
             const box = el('input', { type: 'checkbox', checked: line.isShown });
             box.addEventListener('change', () => this.charts[0].setShown(i, box.checked));
             const swatch = el('span', {
                 class: 'swatch',
                 style: `background: var(--${line.colour})`,
             });
-            (isReplay ? replays : legend).append(el('label', {}, box, swatch, line.label));
+            (line.isReplay === true ? replays : legend).append(
+                el('label', {}, box, swatch, line.label),
+            );
         });
-        if (replays.childElementCount > 0) {
-            legend.append(el('span', { class: 'legend-title' }, 'Footprint replayed on'), replays);
+        const count = replays.childElementCount;
+        if (count > 0) {
+            const summary = el('summary', {}, `Footprint replayed on ${count} allocators`);
+            const isShort = count <= REPLAY_COLOURS.length;
+            legend.append(el('details', { open: isShort }, summary, replays));
         }
         return legend;
     }
@@ -181,4 +186,24 @@ export class Timeline {
         const rate = format.shortCount(curve.allocs[index] / (curve.widthNs / 1e9));
         this.readout.textContent = `${at} · live ${format.bytes(curve.live[index])} in ${format.count(curve.blocks[index])} blocks${footprint} · ${rate} allocations/s`;
     }
+}
+
+interface Held {
+    times: number[];
+    values: (number | null)[];
+    isResident: boolean;
+}
+
+/** What a replay held over time; of allocators that do not tell their footprint, what was resident. */
+function heldBy(run: ReplayRun): Held | null {
+    const { time_ns: times, footprint, resident } = run.curve ?? {};
+    if (times === undefined || times.length === 0) {
+        return null;
+    }
+    const isKnown = (values?: (number | null)[]): values is (number | null)[] =>
+        values !== undefined && values.some((value) => (value ?? 0) > 0);
+    if (isKnown(footprint)) {
+        return { times, values: footprint, isResident: false };
+    }
+    return isKnown(resident) ? { times, values: resident, isResident: true } : null;
 }
