@@ -30,10 +30,11 @@ stand_in() {
 }
 
 # A whole machine has these; each kind leaves out what it is about. /usr/sbin is real, so what would be put there is not.
-for tool in cc ninja sqlite3 tee; do
+for tool in cc ninja npm sqlite3 tee; do
     stand_in $tool
 done
 stand_in cmake 'echo "cmake version 3.25.1"'
+stand_in node 'echo v18.19.0'
 stand_in chmod
 stand_in id 'echo 0'
 stand_in dpkg
@@ -98,6 +99,14 @@ too-old)
     run run
     [ $status -ne 0 ] || fault 'it was content with an old cmake'
     says 'cmake has to be 3.25 or newer'
+    ;;
+old-node)
+    stand_in node 'echo v16.20.2'
+    stand_in apt-get
+    run run
+    [ $status -ne 0 ] || fault 'it was content with an old node'
+    says 'node 18 or newer'
+    called 'install --no-install-recommends nodejs'
     ;;
 no-debian)
     rm "$machine/bin/dpkg" "$machine/bin/cmake" "$machine/bin/ninja"
