@@ -134,7 +134,7 @@ function warnings(recording: Recording): HTMLElement[] {
             `${program.lost.toLocaleString('en-US')} events were lost while recording; figures are too low by these.`,
         );
     }
-    if (program.stacks === 'sampled') {
+    if (program.stacks.startsWith('sampled')) {
         texts.push('Stacks were sampled: figures by call site are estimates.');
     } else if (program.stacks === 'none') {
         texts.push('Recorded without stacks: call sites are not known.');

@@ -237,6 +237,7 @@ function head(): object {
             ns_per_column: DURATION / COLUMNS,
             bytes_per_row: ROW_BYTES,
             bottom: 0x7f1200000000,
+            extents: [[0, 0x7f1200000000]],
             layout: 'recorded addresses',
             peak_footprint: ROWS * ROW_BYTES,
         },

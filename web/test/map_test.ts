@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { Container } from '../src/data/container';
 import { extentOf } from '../src/data/map_extent';
-import { rectAt } from '../src/data/map_pick';
+import { addressAt, rectAt } from '../src/data/map_pick';
 import { rankSites, rankThreads } from '../src/data/map_sites';
 import { Recording } from '../src/data/recording';
 import { Window } from '../src/data/window';
@@ -77,6 +77,18 @@ test('the block under the pointer is found, and free space is not', () => {
             assert.ok(!isExact, `seed ${seed}, try ${i}: it should have been found`);
         }
     }
+});
+
+test('addresses go on after the gaps that were left out', () => {
+    const gaps: [number, number][] = [
+        [0, 0x10000],
+        [4096, 0x7f0000000000],
+    ];
+    const known = { ...map, extents: gaps };
+    assert.equal(addressAt(known, 4095), 0x10fff);
+    assert.equal(addressAt(known, 4096), 0x7f0000000000);
+    assert.equal(addressAt(known, 5000), 0x7f0000000000 + 904);
+    assert.equal(addressAt(map, 4096), null);
 });
 
 test('a simulated heap is held from its bottom up to its footprint', () => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 /**
- * The JSON head of a report's data, as docs/report-format.md describes it; what the page reads of
+ * The JSON head of a report's data, as docs/report.md describes it; what the page reads of
  * it.
  */
 
@@ -32,6 +32,7 @@ export interface Summary {
     frees: number;
     reallocs: number;
     failed: number;
+    unknown_frees?: number;
     bytes_allocated: number;
     peak_live: number;
     peak_time_ns: number;
@@ -72,6 +73,8 @@ export interface MapHead {
     ns_per_column: number;
     bytes_per_row: number;
     bottom: number;
+    /** Where gaps between addresses were left out: distance from the bottom, and address there. */
+    extents?: [number, number][];
     layout: string;
     peak_footprint: number;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-import type { Rects } from './recording';
+import type { MapCells, Rects } from './recording';
 
 /** The exact block at a moment and an address (above the bottom of the map), or -1. */
 export function rectAt(rects: Rects, timeNs: number, address: number): number {
@@ -11,4 +11,16 @@ export function rectAt(rects: Rects, timeNs: number, address: number): number {
         }
     }
     return -1;
+}
+
+/** The address at a distance from the bottom of the map, or null where it is not known. */
+export function addressAt(map: MapCells, distance: number): number | null {
+    let address: number | null = null;
+    for (const [start, first] of map.extents) {
+        if (start > distance) {
+            break;
+        }
+        address = first + (distance - start);
+    }
+    return address;
 }

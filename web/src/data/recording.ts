@@ -58,7 +58,8 @@ export interface MapCells {
     rows: number;
     nsPerColumn: number;
     bytesPerRow: number;
-    bottom: number;
+    /** Distances from row 0, rising, and the addresses there; empty: addresses are not known. */
+    extents: [number, number][];
     layout: string;
     used: Uint8Array;
     size: Uint8Array;
@@ -340,7 +341,7 @@ function readMap(container: Container, nodes: number): MapCells | null {
         rows: head.rows,
         nsPerColumn: head.ns_per_column,
         bytesPerRow: head.bytes_per_row,
-        bottom: Number(head.bottom) || 0,
+        extents: Array.isArray(head.extents) ? head.extents : [],
         layout: String(head.layout ?? ''),
         used: container.section('map.used', 'u8', count),
         size: container.section('map.size', 'u8', count),

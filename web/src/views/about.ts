@@ -50,6 +50,9 @@ function facts(recording: Recording): HTMLElement {
             'Events',
             `${format.count(summary.events)}: ${format.count(summary.allocations)} allocations, ${format.count(summary.frees)} frees, ${format.count(summary.reallocs)} reallocs, ${format.count(summary.failed)} failed`,
         ],
+        ...((summary.unknown_frees ?? 0) > 0
+            ? [['Frees of blocks from before', format.count(summary.unknown_frees ?? 0)] as const]
+            : []),
         [
             'Temporary',
             `${format.count(summary.temporary)} blocks, ${format.bytes(summary.temporary_bytes)}`,

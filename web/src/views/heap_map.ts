@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import * as format from '../data/format';
-import { rectAt } from '../data/map_pick';
+import { addressAt, rectAt } from '../data/map_pick';
 import type { MapCells, Recording } from '../data/recording';
 import type { Report } from '../data/report';
 import { Window } from '../data/window';
@@ -461,9 +461,9 @@ export class HeapMap implements View {
     }
 
     private addressText(offset: number): string {
-        return this.map.bottom > 0
-            ? `${format.address(this.map.bottom + offset)} (+${format.bytes(offset)})`
-            : `+${format.bytes(offset)}`;
+        const address = addressAt(this.map, offset);
+        const distance = `+${format.bytes(offset)}`;
+        return address === null ? distance : `${format.address(address)} (${distance})`;
     }
 
     private siteEntries(node: number): [string, string][] {
