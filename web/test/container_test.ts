@@ -68,6 +68,18 @@ test('optional sections may be missing', () => {
     );
 });
 
+test('threads of one name are told apart by their number', () => {
+    const threads = [
+        { id: 7, name: 'worker' },
+        { id: 8, name: 'worker' },
+        { id: 9, name: 'main' },
+        { id: 10, name: '' },
+    ];
+    const recording = recordingWith({}, { threads });
+    const names = [0, 1, 2, 3, 4].map((index) => recording.threadName(index));
+    assert.deepEqual(names, ['worker (7)', 'worker (8)', 'main', 'thread 10', 'other threads']);
+});
+
 test('a missing section is named', () => {
     assert.throws(
         () => recordingWith({ 'cell.bytes': null }),

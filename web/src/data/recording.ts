@@ -108,11 +108,14 @@ export class Recording {
     private readonly textBytes: Uint8Array;
     private readonly textEnds: Uint32Array;
     private readonly texts: (string | undefined)[];
+    private readonly sharedNames: Set<string>;
     private readonly decoder = new TextDecoder();
 
     constructor(container: Container) {
         this.head = container.head;
         verifyHead(this.head);
+        const names = this.head.threads.map((thread) => thread.name);
+        this.sharedNames = new Set(names.filter((name, i) => names.indexOf(name) !== i));
         this.textBytes = container.section('text.bytes', 'u8');
         this.textEnds = container.section('text.ends', 'u32');
         verifyEnds('text.ends', this.textEnds, this.textBytes.length);
@@ -174,12 +177,16 @@ export class Recording {
         return this.placeOf(frame) || module.slice(module.lastIndexOf('/') + 1);
     }
 
+    /** The thread's name, with its number where others have the same one. */
     threadName(index: number): string {
         const thread = this.head.threads[index];
         if (thread === undefined) {
             return 'other threads';
         }
-        return thread.name === '' ? `thread ${thread.id}` : thread.name;
+        if (thread.name === '') {
+            return `thread ${thread.id}`;
+        }
+        return this.sharedNames.has(thread.name) ? `${thread.name} (${thread.id})` : thread.name;
     }
 }
 
