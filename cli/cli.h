@@ -5,9 +5,10 @@
 /*
  * What every subcommand of `tarn` shares: its entry, exit statuses, messages, and memory.
  *
- * A subcommand is one file with one function of the type cli_main and one line in the table of
- * main.c. The command has one thread; the planner may start others, which call nothing of this, and the
- * recorder has one, which calls the functions for messages alone.
+ * A subcommand is one file, or the file of its name in a folder, with one function of the type
+ * cli_main and one line in the table of main.c. The command has one thread; the planner may start
+ * others, which call nothing of this, and the recorder has one, which calls the functions for
+ * messages alone.
  */
 
 #include <stdbool.h>
@@ -19,6 +20,7 @@ typedef int cli_main(int argc, char **argv);
 cli_main cli_run;    /* run.c */
 cli_main cli_record; /* record.c */
 cli_main cli_trace;  /* trace.c */
+cli_main cli_report; /* report/report.c */
 cli_main cli_plan;   /* plan.c */
 cli_main cli_probe;  /* probe.c; hidden */
 

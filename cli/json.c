@@ -97,6 +97,12 @@ void cli_json_text(cli_json *json, const char *key, const char *value)
     write_text(json->file, value);
 }
 
+void cli_json_raw(cli_json *json, const char *key, const char *value)
+{
+    start_value(json, key);
+    fputs(value, json->file);
+}
+
 static void write_text(FILE *file, const char *text)
 {
     fputc('"', file);

@@ -30,4 +30,7 @@ void cli_json_number(cli_json *json, const char *key, double value);
 /* NULL becomes null. Bytes that are no UTF-8 become U+FFFD. */
 void cli_json_text(cli_json *json, const char *key, const char *value);
 
+/* A value that is JSON already. */
+void cli_json_raw(cli_json *json, const char *key, const char *value);
+
 #endif

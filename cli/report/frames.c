@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/report/frames.h"
+
+#include "cli/report/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void report_frames_init(report_frames *frames)
+{
+    *frames = (report_frames){0};
+    report_frames_add(frames, (report_frame){0});
+}
+
+void report_frames_free(report_frames *frames)
+{
+    free(frames->all);
+    free(frames->next);
+    report_numbers_free(&frames->heads);
+    *frames = (report_frames){0};
+}
+
+static bool is_same(const report_frame *a, const report_frame *b)
+{
+    return a->function == b->function && a->file == b->file && a->module == b->module &&
+           a->line == b->line;
+}
+
+uint32_t report_frames_add(report_frames *frames, report_frame frame)
+{
+    uint64_t hash = frame.function;
+    hash = hash * UINT64_C(0x9E3779B97F4A7C15) + frame.file;
+    hash = hash * UINT64_C(0x9E3779B97F4A7C15) + frame.module;
+    hash = hash * UINT64_C(0x9E3779B97F4A7C15) + frame.line;
+    uint32_t *head = report_numbers_at(&frames->heads, hash);
+    for (uint32_t i = *head; i != REPORT_NONE; i = frames->next[i]) {
+        if (is_same(&frames->all[i], &frame)) {
+            return i;
+        }
+    }
+    frames->all = report_grown(frames->all, frames->count, &frames->room, sizeof *frames->all);
+    frames->next =
+        report_grown(frames->next, frames->count, &frames->next_room, sizeof *frames->next);
+    frames->all[frames->count] = frame;
+    frames->next[frames->count] = *head;
+    *head = (uint32_t)frames->count;
+    return (uint32_t)frames->count++;
+}
+
+bool report_frames_is_allocator(const report_frames *frames, const report_texts *texts,
+                                uint32_t frame)
+{
+    static const char operator_new[] = "operator new";
+    static const char recorder[] = "libtarn-record";
+    const char *function = report_texts_get(texts, frames->all[frame].function);
+    const char *module = report_texts_get(texts, frames->all[frame].module);
+    const char *slash = strrchr(module, '/');
+    return strncmp(function, operator_new, sizeof operator_new - 1) == 0 ||
+           strncmp(slash != NULL ? slash + 1 : module, recorder, sizeof recorder - 1) == 0;
+}

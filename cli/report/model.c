@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/report/model.h"
+
+#include "cli/cli.h"
+#include "cli/report/memory.h"
+#include "cli/report/weight.h"
+
+#include <stdlib.h>
+
+enum { STEPS_PER_BIN = 32, SNAPSHOTS = 15 };
+
+/* The second pass, where it is. */
+typedef struct model_pass {
+    report_model *model;
+    report_blocks *blocks;
+    uint64_t events;      /* that have been read */
+    uint64_t definitions; /* of stacks */
+    uint64_t live;        /* bytes */
+    uint64_t live_blocks;
+    unsigned snapshots;      /* by time, that have been taken */
+    uint64_t *live_bytes_of; /* by node */
+    uint64_t *live_blocks_of;
+} model_pass;
+
+static report_weight weight_of(const report_model *model, const report_block *block)
+{
+    return report_weight_of(block->stack != 0 ? model->survey.sample_bytes : 0, block->size);
+}
+
+/* Where stacks were sampled, those that have one stand for all. */
+static bool is_counted(const report_model *model, const report_block *block)
+{
+    return block->stack != 0 || model->survey.sample_bytes == 0;
+}
+
+static size_t bin_of(const report_model *model, uint64_t time)
+{
+    return (size_t)(time / model->bin_width);
+}
+
+/* -------------------------------------------------------------------------------------------------
+ * Events.
+ */
+static void show_block(const model_pass *pass, const report_block *block, uint64_t end,
+                       bool is_leaked)
+{
+    report_model *model = pass->model;
+    const size_t born = bin_of(model, block->time);
+    report_histogram_add(&model->lifetimes, born, is_leaked ? UINT64_MAX : end - block->time,
+                         block->size);
+    if (block->place != REPORT_NO_PLACE) {
+        const report_paint paint = {
+            .begin = block->time,
+            .end = end,
+            .place = block->place,
+            .size = block->size,
+            .node = model->tree.node_of[block->stack],
+            .thread = block->thread,
+        };
+        report_raster_paint(&model->raster, &paint);
+        report_largest_add(&model->largest, &paint, is_leaked);
+    }
+}
+
+static void count_taken(model_pass *pass, const report_block *block, uint64_t time,
+                        bool is_temporary)
+{
+    report_model *model = pass->model;
+    pass->live -= block->size;
+    pass->live_blocks--;
+    report_cells_at(&model->threads, block->thread)->frees++;
+    show_block(pass, block, time, false);
+    if (!is_counted(model, block)) {
+        return;
+    }
+    const uint32_t node = model->tree.node_of[block->stack];
+    const report_weight weight = weight_of(model, block);
+    report_cell *cell = report_cells_at(&model->cells, node);
+    cell->frees += weight.count;
+    cell->freed += weight.bytes;
+    cell->temporary += is_temporary ? weight.count : 0;
+    report_node_sum *sum = &model->sums[node];
+    sum->frees += weight.count;
+    sum->freed += weight.bytes;
+    sum->temporary += is_temporary ? weight.count : 0;
+    sum->temporary_bytes += is_temporary ? weight.bytes : 0;
+    pass->live_bytes_of[node] -= weight.bytes;
+    pass->live_blocks_of[node] -= weight.count;
+}
+
+static void count_given(model_pass *pass, const report_block *block)
+{
+    report_model *model = pass->model;
+    pass->live += block->size;
+    pass->live_blocks++;
+    report_histogram_add(&model->sizes, bin_of(model, block->time), block->size, block->size);
+    report_cell *of_thread = report_cells_at(&model->threads, block->thread);
+    of_thread->allocs++;
+    of_thread->bytes += block->size;
+    if (!is_counted(model, block)) {
+        return;
+    }
+    const uint32_t node = model->tree.node_of[block->stack];
+    const report_weight weight = weight_of(model, block);
+    report_cell *cell = report_cells_at(&model->cells, node);
+    cell->allocs += weight.count;
+    cell->bytes += weight.bytes;
+    report_node_sum *sum = &model->sums[node];
+    sum->allocations += weight.count;
+    sum->bytes += weight.bytes;
+    pass->live_bytes_of[node] += weight.bytes;
+    pass->live_blocks_of[node] += weight.count;
+}
+
+static void lay_out(report_layout *layout, const trace_event *event, report_step *step)
+{
+    if (step->is_resize) {
+        for (unsigned i = 1; i < step->taken_count; i++) {
+            report_layout_take(layout, &step->taken[i]);
+        }
+        report_layout_move(layout, &step->taken[0], step->given, event->alignment_log2);
+        return;
+    }
+    for (unsigned i = 0; i < step->taken_count; i++) {
+        report_layout_take(layout, &step->taken[i]);
+    }
+    if (step->given != NULL) {
+        report_layout_give(layout, step->given, event->alignment_log2);
+    }
+}
+
+static void take_snapshot(model_pass *pass, uint64_t time, const char *label)
+{
+    report_model *model = pass->model;
+    const report_snapshot about = {
+        .time = time,
+        .label = label,
+        .footprint = report_layout_footprint(model->layout),
+        .live = pass->live,
+    };
+    report_snapshots_take(&model->snapshots, &about, pass->blocks, model->tree.node_of,
+                          model->tree.count, model->options.page);
+}
+
+/* Goes on to a time at which nothing has happened yet. */
+static void advance(model_pass *pass, uint64_t time)
+{
+    report_model *model = pass->model;
+    const uint64_t duration = model->survey.duration;
+    while (pass->snapshots + 1 < SNAPSHOTS && time > duration / SNAPSHOTS * (pass->snapshots + 1)) {
+        pass->snapshots++;
+        take_snapshot(pass, duration / SNAPSHOTS * pass->snapshots, "");
+    }
+    report_curve_advance(&model->curve, time);
+    while (model->cells.closed < bin_of(model, time)) {
+        report_cells_close(&model->cells);
+        report_cells_close(&model->threads);
+    }
+}
+
+static void note_peak(model_pass *pass, uint64_t time)
+{
+    report_model *model = pass->model;
+    for (size_t node = 0; node < model->tree.count; node++) {
+        model->sums[node].peak_bytes = pass->live_bytes_of[node];
+        model->sums[node].peak_blocks = pass->live_blocks_of[node];
+    }
+    take_snapshot(pass, time, "peak");
+}
+
+static void take_event(model_pass *pass, const trace_event *event)
+{
+    report_model *model = pass->model;
+    report_step step;
+    pass->events++;
+    advance(pass, event->time);
+    const uint32_t thread = report_threads_index(&model->survey.threads, event->thread);
+    report_blocks_step(pass->blocks, event, thread, &step);
+    for (unsigned i = 0; i < step.taken_count; i++) {
+        count_taken(pass, &step.taken[i], event->time, i == 0 && step.is_temporary);
+    }
+    if (step.given != NULL && !step.is_failed) {
+        step.given->stack = report_stacks_find(&model->survey.stacks, event->stack);
+    }
+    lay_out(model->layout, event, &step);
+    if (step.given != NULL) {
+        count_given(pass, step.given);
+    }
+    if (step.given != NULL || step.taken_count != 0) {
+        report_curve_count(&model->curve, step.given != NULL, step.taken_count);
+        report_curve_note(&model->curve, pass->live, pass->live_blocks,
+                          report_layout_footprint(model->layout));
+    }
+    if (pass->events == model->survey.peak_event) {
+        note_peak(pass, event->time);
+    }
+}
+
+static void take_item(model_pass *pass, const trace_item *item)
+{
+    report_survey *survey = &pass->model->survey;
+    if (item->kind == TRACE_EVENT) {
+        take_event(pass, &item->event);
+    } else if (item->kind == TRACE_STACK && pass->definitions < survey->stack_definitions) {
+        report_stacks_set(&survey->stacks, item->stack.stack, survey->defined[pass->definitions++]);
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------
+ * Passes.
+ */
+static void end_pass(model_pass *pass)
+{
+    report_model *model = pass->model;
+    const uint64_t duration = model->survey.duration;
+    take_snapshot(pass, duration, "end");
+    for (size_t i = 0; i < report_blocks_count(pass->blocks); i++) {
+        const report_block *block = report_blocks_at(pass->blocks, i);
+        if (block->name != 0) {
+            show_block(pass, block, duration, true);
+        }
+    }
+    report_curve_advance(&model->curve, UINT64_MAX);
+    while (model->cells.closed < model->bins) {
+        report_cells_close(&model->cells);
+        report_cells_close(&model->threads);
+    }
+    report_raster_finish(&model->raster);
+}
+
+static bool run_pass(report_model *model, cli_trace_file *file)
+{
+    model_pass pass = {.model = model, .blocks = report_blocks_create()};
+    pass.live_bytes_of = report_zeroed(model->tree.count, sizeof *pass.live_bytes_of);
+    pass.live_blocks_of = report_zeroed(model->tree.count, sizeof *pass.live_blocks_of);
+    report_stacks_forget(&model->survey.stacks);
+    trace_item item;
+    bool is_sound = true;
+    /* Not up to the end of the file, which has been told about. */
+    while (pass.events < model->survey.events && cli_trace_file_next(file, &item, &is_sound)) {
+        take_item(&pass, &item);
+    }
+    if (is_sound) {
+        end_pass(&pass);
+    }
+    report_blocks_free(pass.blocks);
+    free(pass.live_bytes_of);
+    free(pass.live_blocks_of);
+    return is_sound;
+}
+
+/* How many blocks find no place in a layout. */
+static bool try_layout(report_model *model, cli_trace_file *file, report_layout *layout)
+{
+    report_blocks *blocks = report_blocks_create();
+    trace_item item;
+    bool is_sound = cli_trace_file_rewind(file);
+    uint64_t events = 0;
+    while (is_sound && events < model->survey.events && report_layout_failures(layout) == 0 &&
+           cli_trace_file_next(file, &item, &is_sound)) {
+        if (item.kind == TRACE_EVENT) {
+            report_step step;
+            events++;
+            report_blocks_step(blocks, &item.event,
+                               report_threads_index(&model->survey.threads, item.event.thread),
+                               &step);
+            lay_out(layout, &item.event, &step);
+        }
+    }
+    report_blocks_free(blocks);
+    return is_sound;
+}
+
+/* The policy's layout, in a range that is as long as it has to be, to a part in eight, where that
+ * matters. */
+static bool make_simulated(report_model *model, cli_trace_file *file)
+{
+    const tarn_region_policy policy =
+        model->options.has_policy ? model->options.policy : TARN_BEST_FIT;
+    const report_survey *survey = &model->survey;
+    uint64_t size = survey->peak_live + survey->largest + 16 * survey->peak_blocks + 4096;
+    if (!report_policy_is_greedy(policy)) {
+        model->layout = report_layout_simulated(policy, 4 * size);
+        return true;
+    }
+    bool is_sound = true;
+    bool is_enough = false;
+    while (is_sound && !is_enough) {
+        report_layout *layout = report_layout_simulated(policy, size);
+        is_sound = try_layout(model, file, layout);
+        is_enough = report_layout_failures(layout) == 0 || size > UINT64_C(1) << 60;
+        report_layout_free(layout);
+        if (!is_enough) {
+            size += size / 8;
+        }
+    }
+    model->layout = is_sound ? report_layout_simulated(policy, size) : NULL;
+    return is_sound;
+}
+
+static bool make_layout(report_model *model, cli_trace_file *file)
+{
+    if (model->survey.has_addresses && !model->options.has_policy) {
+        report_extents_fold(&model->survey.extents, model->options.page);
+        model->layout = report_layout_recorded(&model->survey.extents, model->options.page);
+        return true;
+    }
+    return make_simulated(model, file);
+}
+
+static void make_tree(report_model *model)
+{
+    report_frames_init(&model->frames);
+    report_symbols *symbols = report_symbols_create(&model->options.symbols, &model->texts,
+                                                    &model->survey.modules, &model->frames);
+    report_tree_build(&model->tree, &model->survey, symbols, &model->frames,
+                      model->options.nodes_max);
+    report_symbols_free(symbols);
+    model->sums = report_zeroed(model->tree.count, sizeof *model->sums);
+}
+
+static void make_time(report_model *model)
+{
+    const size_t bins = model->options.bins;
+    const uint64_t duration = model->survey.duration;
+    const uint64_t step = duration / (bins * STEPS_PER_BIN) + 1;
+    model->bins = bins;
+    model->bin_width = step * STEPS_PER_BIN;
+    report_cells_init(&model->cells, bins, model->tree.count);
+    report_cells_init(&model->threads, bins, model->survey.threads.count);
+    report_curve_init(&model->curve, bins * STEPS_PER_BIN, step);
+    report_histogram_sizes(&model->sizes, bins);
+    report_histogram_lifetimes(&model->lifetimes, bins, duration);
+    report_raster_init(&model->raster, duration);
+    report_largest_init(&model->largest, model->options.rects_max);
+}
+
+static void halve_bins(report_model *model)
+{
+    report_cells_halve(&model->cells);
+    report_cells_halve(&model->threads);
+    report_histogram_halve(&model->sizes);
+    report_histogram_halve(&model->lifetimes);
+    model->bins /= 2;
+    model->bin_width *= 2;
+}
+
+bool report_model_make(report_model *model, cli_trace_file *file,
+                       const report_model_options *options)
+{
+    *model = (report_model){.path = file->path, .options = *options};
+    report_texts_init(&model->texts);
+    bool is_sound = report_survey_take(&model->survey, &model->texts, file);
+    if (is_sound) {
+        make_tree(model);
+        make_time(model);
+        is_sound = make_layout(model, file) && cli_trace_file_rewind(file) && run_pass(model, file);
+    }
+    if (!is_sound) {
+        report_model_free(model);
+        return false;
+    }
+    while (model->cells.count > options->cells_max && model->bins > 16) {
+        halve_bins(model);
+    }
+    if (report_layout_failures(model->layout) != 0) {
+        cli_warning("%llu blocks found no place in the map and are left out of it",
+                    (unsigned long long)report_layout_failures(model->layout));
+    }
+    return true;
+}
+
+void report_model_free(report_model *model)
+{
+    report_layout_free(model->layout);
+    report_survey_free(&model->survey);
+    report_frames_free(&model->frames);
+    report_tree_free(&model->tree);
+    report_cells_free(&model->cells);
+    report_cells_free(&model->threads);
+    report_curve_free(&model->curve);
+    report_histogram_free(&model->sizes);
+    report_histogram_free(&model->lifetimes);
+    report_raster_free(&model->raster);
+    report_largest_free(&model->largest);
+    report_snapshots_free(&model->snapshots);
+    report_texts_free(&model->texts);
+    free(model->sums);
+    *model = (report_model){0};
+}

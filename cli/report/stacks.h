@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TARN_CLI_REPORT_STACKS_H
+#define TARN_CLI_REPORT_STACKS_H
+
+/*
+ * The call stacks of a trace as a tree of return addresses: a node is a stack, the way from it to
+ * the root. Node 0 is the root, a stack of no frames. A parent has a smaller number than its
+ * children.
+ *
+ * A frame is an address and the module that it was in when the stack was defined; each is there
+ * once, so that it is looked up once.
+ */
+
+#include "cli/report/modules.h"
+
+typedef struct report_address {
+    uint64_t address; /* that is returned to */
+    uint32_t module;  /* of report_modules; REPORT_NONE */
+    uint32_t next;    /* private */
+} report_address;
+
+typedef struct report_stack_node {
+    uint32_t parent;
+    uint32_t frame; /* of `frames` */
+} report_stack_node;
+
+/* To be made by report_stacks_init(). */
+typedef struct report_stacks {
+    report_address *frames;
+    size_t frame_count;
+    size_t frame_room;
+    report_stack_node *nodes;
+    size_t count;
+    size_t room;
+    report_numbers by_frame;  /* private: by hash of address and module */
+    report_numbers by_parent; /* private: by parent and frame */
+    report_numbers by_number; /* private: the node of a number of the trace */
+} report_stacks;
+
+void report_stacks_init(report_stacks *stacks);
+void report_stacks_free(report_stacks *stacks);
+
+/* A definition of the trace; the modules are those of this moment. Linear in its frames. */
+void report_stacks_define(report_stacks *stacks, const report_modules *modules,
+                          const trace_stack *defined);
+
+/* The node of a number of the trace, as it is defined now; 0 if it is not. */
+uint32_t report_stacks_find(const report_stacks *stacks, uint32_t number);
+
+/* For reading the trace once more: no number is defined; and a number is defined as a node that it
+ * had then. */
+void report_stacks_forget(report_stacks *stacks);
+void report_stacks_set(report_stacks *stacks, uint32_t number, uint32_t node);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TARN_CLI_REPORT_SURVEY_H
+#define TARN_CLI_REPORT_SURVEY_H
+
+/*
+ * The first pass over a trace: who and what was there, how much of it, and when most was live. What
+ * is added up by stack decides which stacks are worth a place in the report.
+ */
+
+#include "cli/report/extents.h"
+#include "cli/report/modules.h"
+#include "cli/report/pools.h"
+#include "cli/report/stacks.h"
+#include "cli/report/threads.h"
+#include "cli/trace_file.h"
+
+/* Of the blocks allocated with one stack, as estimates where stacks were sampled. */
+typedef struct report_stack_sum {
+    uint64_t allocations;
+    uint64_t bytes;
+    uint64_t live; /* at the end */
+    uint64_t live_blocks;
+    uint64_t most_live;
+} report_stack_sum;
+
+typedef struct report_survey {
+    report_texts *texts; /* the caller's */
+    trace_header header;
+    uint32_t command; /* texts */
+    uint32_t tarn;
+    uint32_t stacks_kind;
+    bool has_stacks;
+    bool has_addresses; /* blocks are told by their addresses */
+    bool is_sampled;
+    uint64_t distance;     /* bytes from sample to sample, if it is */
+    uint64_t sample_bytes; /* the same; 0: not sampled */
+    bool is_cut;
+    uint64_t lost;
+
+    report_threads threads;
+    report_pools pools;
+    report_modules modules;
+    report_stacks stacks;
+    uint64_t stack_definitions;
+    report_stack_sum *sums; /* by node of `stacks`; node 0 has those without a stack */
+    size_t sum_count;
+    size_t sum_room;
+    uint32_t *defined; /* the node of each definition of a stack, in their order */
+    size_t defined_room;
+    report_extents extents; /* if has_addresses */
+
+    uint64_t events;
+    uint64_t allocations; /* blocks given, by reallocs too */
+    uint64_t frees;       /* blocks taken back, by reallocs too */
+    uint64_t reallocs;
+    uint64_t failed;
+    uint64_t unknown; /* frees of what nobody gave */
+    uint64_t bytes;   /* asked for */
+    uint64_t live;    /* bytes; at the end */
+    uint64_t live_blocks;
+    uint64_t peak_live;
+    uint64_t peak_blocks; /* live then */
+    uint64_t peak_time;   /* nanoseconds */
+    /* Events up to and with the one that made the peak; 0: none did. */
+    uint64_t peak_event;
+    uint64_t largest; /* bytes of the largest block */
+    uint64_t temporary;
+    uint64_t temporary_bytes;
+    uint64_t duration; /* nanoseconds */
+} report_survey;
+
+/* Reads the file to its end. False, said, if it is damaged; the survey has to be freed all the
+ * same. `texts` must outlive it. */
+bool report_survey_take(report_survey *survey, report_texts *texts, cli_trace_file *file);
+void report_survey_free(report_survey *survey);
+
+#endif
