@@ -2,16 +2,11 @@
 #include "cli/report/document.h"
 
 #include "cli/cli.h"
-#include "cli/report/memory.h"
+#include "cli/report/packer.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-/* What is deflated is not changed. */
-#define ZLIB_CONST
-#include <zlib.h>
-
-enum { LEVEL = 6, PIECE = 1 << 16, TRIPLE = 3 };
+enum { TRIPLE = 3 };
 
 static const char *find_marker(const char *page, size_t size)
 {
@@ -34,14 +29,12 @@ bool report_document_check(const char *page, size_t size)
     return true;
 }
 
-/* Deflates what it gets, and writes that in base64. */
-typedef struct document_stream {
+/* Writes what it gets in base64. */
+typedef struct document_base64 {
     FILE *file;
-    z_stream deflate;
-    unsigned char piece[PIECE];
-    unsigned char left[TRIPLE]; /* bytes that make no whole group of base64 yet */
+    unsigned char left[TRIPLE]; /* bytes that make no whole group yet */
     size_t left_count;
-} document_stream;
+} document_base64;
 
 static void put_group(FILE *file, const unsigned char *bytes, size_t count)
 {
@@ -58,58 +51,30 @@ static void put_group(FILE *file, const unsigned char *bytes, size_t count)
     fwrite(group, 1, sizeof group, file);
 }
 
-static void put_base64(document_stream *stream, const unsigned char *bytes, size_t size)
+static bool put_base64(void *context, const void *bytes, size_t size)
 {
+    document_base64 *base64 = context;
+    const unsigned char *at = bytes;
     for (size_t i = 0; i < size; i++) {
-        stream->left[stream->left_count++] = bytes[i];
-        if (stream->left_count == TRIPLE) {
-            put_group(stream->file, stream->left, TRIPLE);
-            stream->left_count = 0;
+        base64->left[base64->left_count++] = at[i];
+        if (base64->left_count == TRIPLE) {
+            put_group(base64->file, base64->left, TRIPLE);
+            base64->left_count = 0;
         }
     }
-}
-
-static void run_deflate(document_stream *stream, int flush)
-{
-    int result;
-    do {
-        stream->deflate.next_out = stream->piece;
-        stream->deflate.avail_out = PIECE;
-        result = deflate(&stream->deflate, flush);
-        put_base64(stream, stream->piece, PIECE - stream->deflate.avail_out);
-    } while (stream->deflate.avail_out == 0 && result != Z_STREAM_END);
-}
-
-static bool put(void *context, const void *bytes, size_t size)
-{
-    document_stream *stream = context;
-    const unsigned char *at = bytes;
-    while (size > 0) {
-        const unsigned count = size < (1U << 30) ? (unsigned)size : 1U << 30;
-        stream->deflate.next_in = at;
-        stream->deflate.avail_in = count;
-        run_deflate(stream, Z_NO_FLUSH);
-        at += count;
-        size -= count;
-    }
-    return !ferror(stream->file);
+    return !ferror(base64->file);
 }
 
 static bool write_data(FILE *file, const report_container *container)
 {
-    document_stream *stream = report_zeroed(1, sizeof *stream);
-    stream->file = file;
-    if (deflateInit(&stream->deflate, LEVEL) != Z_OK) {
-        cli_fail_errno("no memory for the report");
-    }
+    document_base64 base64 = {.file = file};
     fputs("<script type=\"text/plain\" id=\"tarn-data\">", file);
-    const bool is_written = report_container_write(container, put, stream);
-    run_deflate(stream, Z_FINISH);
-    deflateEnd(&stream->deflate);
-    if (stream->left_count != 0) {
-        put_group(file, stream->left, stream->left_count);
+    report_packer *packer = report_packer_create(false, put_base64, &base64);
+    bool is_written = report_container_write(container, report_packer_put, packer);
+    is_written = report_packer_end(packer) && is_written;
+    if (base64.left_count != 0) {
+        put_group(file, base64.left, base64.left_count);
     }
-    free(stream);
     fputs("</script>", file);
     return is_written && !ferror(file);
 }

@@ -21,11 +21,11 @@ void report_export_speedscope(FILE *file, const report_model *model, report_cost
 
 /* pprof's profile.proto, in gzip: objects and bytes, allocated and in use at the end. False, said,
  * if it could not be packed. */
-bool report_export_pprof(FILE *file, const report_model *model);
+bool report_export_pprof(FILE *file, report_model *model);
 
 /* heaptrack's own format, events and all, in gzip: reads the trace once more. False, said, if that
  * failed. */
-bool report_export_heaptrack(FILE *file, const report_model *model, cli_trace_file *trace);
+bool report_export_heaptrack(FILE *file, report_model *model, cli_trace_file *trace);
 
 /* The terminal's version of the page. `columns` is how wide it may be, 0: no bound. */
 void report_text_print(FILE *file, const report_model *model, size_t columns);

@@ -47,14 +47,30 @@ uint32_t report_frames_add(report_frames *frames, report_frame frame)
     return (uint32_t)frames->count++;
 }
 
+static bool begins_with(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
 bool report_frames_is_allocator(const report_frames *frames, const report_texts *texts,
                                 uint32_t frame)
 {
-    static const char operator_new[] = "operator new";
-    static const char recorder[] = "libtarn-record";
+    static const char *const names[] = {"malloc", "calloc", "realloc", NULL};
+    static const char *const starts[] = {
+        "operator new",           "std::__new_allocator<", "__gnu_cxx::new_allocator<",
+        "std::allocator_traits<", "std::allocator<",       NULL};
     const char *function = report_texts_get(texts, frames->all[frame].function);
+    for (size_t i = 0; names[i] != NULL; i++) {
+        if (strcmp(function, names[i]) == 0) {
+            return true;
+        }
+    }
+    for (size_t i = 0; starts[i] != NULL; i++) {
+        if (begins_with(function, starts[i])) {
+            return true;
+        }
+    }
     const char *module = report_texts_get(texts, frames->all[frame].module);
     const char *slash = strrchr(module, '/');
-    return strncmp(function, operator_new, sizeof operator_new - 1) == 0 ||
-           strncmp(slash != NULL ? slash + 1 : module, recorder, sizeof recorder - 1) == 0;
+    return begins_with(slash != NULL ? slash + 1 : module, "libtarn-record");
 }

@@ -3,6 +3,7 @@
 
 #include "cli/cli.h"
 #include "cli/report/memory.h"
+#include "cli/report/pass.h"
 #include "cli/report/weight.h"
 
 #include <stdlib.h>
@@ -12,10 +13,8 @@ enum { STEPS_PER_BIN = 32, SNAPSHOTS = 15 };
 /* The second pass, where it is. */
 typedef struct model_pass {
     report_model *model;
-    report_blocks *blocks;
-    uint64_t events;      /* that have been read */
-    uint64_t definitions; /* of stacks */
-    uint64_t live;        /* bytes */
+    report_pass reading;
+    uint64_t live; /* bytes */
     uint64_t live_blocks;
     unsigned snapshots;      /* by time, that have been taken */
     uint64_t *live_bytes_of; /* by node */
@@ -138,7 +137,7 @@ static void take_snapshot(model_pass *pass, uint64_t time, const char *label)
         .footprint = report_layout_footprint(model->layout),
         .live = pass->live,
     };
-    report_snapshots_take(&model->snapshots, &about, pass->blocks, model->tree.node_of,
+    report_snapshots_take(&model->snapshots, &about, pass->reading.blocks, model->tree.node_of,
                           model->tree.count, model->options.page);
 }
 
@@ -172,15 +171,10 @@ static void take_event(model_pass *pass, const trace_event *event)
 {
     report_model *model = pass->model;
     report_step step;
-    pass->events++;
     advance(pass, event->time);
-    const uint32_t thread = report_threads_index(&model->survey.threads, event->thread);
-    report_blocks_step(pass->blocks, event, thread, &step);
+    report_pass_step(&pass->reading, event, &step);
     for (unsigned i = 0; i < step.taken_count; i++) {
         count_taken(pass, &step.taken[i], event->time, i == 0 && step.is_temporary);
-    }
-    if (step.given != NULL && !step.is_failed) {
-        step.given->stack = report_stacks_find(&model->survey.stacks, event->stack);
     }
     lay_out(model->layout, event, &step);
     if (step.given != NULL) {
@@ -191,18 +185,8 @@ static void take_event(model_pass *pass, const trace_event *event)
         report_curve_note(&model->curve, pass->live, pass->live_blocks,
                           report_layout_footprint(model->layout));
     }
-    if (pass->events == model->survey.peak_event) {
+    if (pass->reading.events == model->survey.peak_event) {
         note_peak(pass, event->time);
-    }
-}
-
-static void take_item(model_pass *pass, const trace_item *item)
-{
-    report_survey *survey = &pass->model->survey;
-    if (item->kind == TRACE_EVENT) {
-        take_event(pass, &item->event);
-    } else if (item->kind == TRACE_STACK && pass->definitions < survey->stack_definitions) {
-        report_stacks_set(&survey->stacks, item->stack.stack, survey->defined[pass->definitions++]);
     }
 }
 
@@ -214,8 +198,8 @@ static void end_pass(model_pass *pass)
     report_model *model = pass->model;
     const uint64_t duration = model->survey.duration;
     take_snapshot(pass, duration, "end");
-    for (size_t i = 0; i < report_blocks_count(pass->blocks); i++) {
-        const report_block *block = report_blocks_at(pass->blocks, i);
+    for (size_t i = 0; i < report_blocks_count(pass->reading.blocks); i++) {
+        const report_block *block = report_blocks_at(pass->reading.blocks, i);
         if (block->name != 0) {
             show_block(pass, block, duration, true);
         }
@@ -230,44 +214,36 @@ static void end_pass(model_pass *pass)
 
 static bool run_pass(report_model *model, cli_trace_file *file)
 {
-    model_pass pass = {.model = model, .blocks = report_blocks_create()};
+    model_pass pass = {.model = model};
     pass.live_bytes_of = report_zeroed(model->tree.count, sizeof *pass.live_bytes_of);
     pass.live_blocks_of = report_zeroed(model->tree.count, sizeof *pass.live_blocks_of);
-    report_stacks_forget(&model->survey.stacks);
-    trace_item item;
-    bool is_sound = true;
-    /* Not up to the end of the file, which has been told about. */
-    while (pass.events < model->survey.events && cli_trace_file_next(file, &item, &is_sound)) {
-        take_item(&pass, &item);
+    bool is_sound = report_pass_begin(&pass.reading, &model->survey, file);
+    trace_event event;
+    while (is_sound && report_pass_read(&pass.reading, &event, &is_sound)) {
+        take_event(&pass, &event);
     }
     if (is_sound) {
         end_pass(&pass);
     }
-    report_blocks_free(pass.blocks);
+    report_pass_end(&pass.reading);
     free(pass.live_bytes_of);
     free(pass.live_blocks_of);
     return is_sound;
 }
 
-/* How many blocks find no place in a layout. */
+/* Lays blocks out until one finds no place. */
 static bool try_layout(report_model *model, cli_trace_file *file, report_layout *layout)
 {
-    report_blocks *blocks = report_blocks_create();
-    trace_item item;
-    bool is_sound = cli_trace_file_rewind(file);
-    uint64_t events = 0;
-    while (is_sound && events < model->survey.events && report_layout_failures(layout) == 0 &&
-           cli_trace_file_next(file, &item, &is_sound)) {
-        if (item.kind == TRACE_EVENT) {
-            report_step step;
-            events++;
-            report_blocks_step(blocks, &item.event,
-                               report_threads_index(&model->survey.threads, item.event.thread),
-                               &step);
-            lay_out(layout, &item.event, &step);
-        }
+    report_pass pass;
+    bool is_sound = report_pass_begin(&pass, &model->survey, file);
+    trace_event event;
+    while (is_sound && report_layout_failures(layout) == 0 &&
+           report_pass_read(&pass, &event, &is_sound)) {
+        report_step step;
+        report_pass_step(&pass, &event, &step);
+        lay_out(layout, &event, &step);
     }
-    report_blocks_free(blocks);
+    report_pass_end(&pass);
     return is_sound;
 }
 
@@ -311,11 +287,11 @@ static bool make_layout(report_model *model, cli_trace_file *file)
 static void make_tree(report_model *model)
 {
     report_frames_init(&model->frames);
-    report_symbols *symbols = report_symbols_create(&model->options.symbols, &model->texts,
-                                                    &model->survey.modules, &model->frames);
-    report_tree_build(&model->tree, &model->survey, symbols, &model->frames,
+    model->symbols =
+        report_symbols_create(&model->options.symbols, &model->texts, &model->survey.modules,
+                              &model->survey.stacks, &model->frames);
+    report_tree_build(&model->tree, &model->survey, model->symbols, &model->frames,
                       model->options.nodes_max);
-    report_symbols_free(symbols);
     model->sums = report_zeroed(model->tree.count, sizeof *model->sums);
 }
 
@@ -373,6 +349,7 @@ bool report_model_make(report_model *model, cli_trace_file *file,
 void report_model_free(report_model *model)
 {
     report_layout_free(model->layout);
+    report_symbols_free(model->symbols);
     report_survey_free(&model->survey);
     report_frames_free(&model->frames);
     report_tree_free(&model->tree);

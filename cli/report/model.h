@@ -46,6 +46,7 @@ typedef struct report_model {
     report_texts texts;
     report_survey survey;
     report_frames frames;
+    report_symbols *symbols;
     report_tree tree;
     report_node_sum *sums; /* by node of the tree */
 

@@ -245,7 +245,7 @@ static bool write_page(FILE *file, const report_model *model, const char *replay
     return is_written;
 }
 
-static bool write_form(const report_options *options, FILE *file, const report_model *model,
+static bool write_form(const report_options *options, FILE *file, report_model *model,
                        cli_trace_file *trace, const char *replay)
 {
     switch (options->form) {
@@ -271,8 +271,8 @@ static bool write_form(const report_options *options, FILE *file, const report_m
     return false;
 }
 
-static bool write_output(const report_options *options, const report_model *model,
-                         cli_trace_file *trace, const char *replay)
+static bool write_output(const report_options *options, report_model *model, cli_trace_file *trace,
+                         const char *replay)
 {
     const char *path = options->output;
     if (path == NULL) {

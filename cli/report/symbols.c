@@ -24,18 +24,29 @@ typedef struct symbols_file {
     uint64_t bias; /* what the library adds to addresses of the file */
 } symbols_file;
 
+/* The frames that an address became: `count` of them from `first` on in a list. */
+typedef struct symbols_span {
+    uint32_t first;
+    uint32_t count; /* 0: not looked up yet */
+} symbols_span;
+
 struct report_symbols {
     report_symbol_options options;
     report_texts *texts;
     const report_modules *modules;
+    const report_stacks *stacks;
     report_frames *frames;
     char *debug_path; /* as the library takes it */
     Dwfl_Callbacks callbacks;
     symbols_file *files;
     size_t file_count;
     size_t file_room;
-    uint32_t *file_of; /* by module; REPORT_NONE: not looked for yet */
-    uint32_t found[INLINES_MAX];
+    uint32_t *file_of;   /* by module; REPORT_NONE: not looked for yet */
+    symbols_span *spans; /* by address of the stacks */
+    uint32_t *list;
+    size_t list_count;
+    size_t list_room;
+    uint32_t found[INLINES_MAX]; /* of the address that is looked up */
     size_t found_count;
 };
 
@@ -187,13 +198,16 @@ static symbols_file *file_of(report_symbols *symbols, uint32_t module)
 }
 
 report_symbols *report_symbols_create(const report_symbol_options *options, report_texts *texts,
-                                      const report_modules *modules, report_frames *frames)
+                                      const report_modules *modules, const report_stacks *stacks,
+                                      report_frames *frames)
 {
     report_symbols *symbols = report_zeroed(1, sizeof *symbols);
     symbols->options = *options;
     symbols->texts = texts;
     symbols->modules = modules;
+    symbols->stacks = stacks;
     symbols->frames = frames;
+    symbols->spans = report_zeroed(stacks->frame_count, sizeof *symbols->spans);
     symbols->debug_path = make_debug_path(options);
     symbols->callbacks = (Dwfl_Callbacks){
         .find_elf = dwfl_build_id_find_elf,
@@ -215,6 +229,8 @@ void report_symbols_free(report_symbols *symbols)
         }
         free(symbols->files);
         free(symbols->file_of);
+        free(symbols->spans);
+        free(symbols->list);
         free(symbols);
     }
 }
@@ -364,8 +380,7 @@ static void put_unnamed(report_symbols *symbols, const report_address *address)
     put(symbols, report_texts_add_string(symbols->texts, name), module->path, (symbols_source){0});
 }
 
-const uint32_t *report_symbols_find(report_symbols *symbols, const report_address *address,
-                                    size_t *count)
+static void look_up(report_symbols *symbols, const report_address *address)
 {
     symbols->found_count = 0;
     if (address->module != REPORT_NONE && !symbols->options.is_off) {
@@ -380,6 +395,21 @@ const uint32_t *report_symbols_find(report_symbols *symbols, const report_addres
     if (symbols->found_count == 0) {
         put_unnamed(symbols, address);
     }
-    *count = symbols->found_count;
-    return symbols->found;
+}
+
+const uint32_t *report_symbols_find(report_symbols *symbols, uint32_t address, size_t *count)
+{
+    symbols_span *span = &symbols->spans[address];
+    if (span->count == 0) {
+        look_up(symbols, &symbols->stacks->frames[address]);
+        *span = (symbols_span){.first = (uint32_t)symbols->list_count,
+                               .count = (uint32_t)symbols->found_count};
+        for (size_t i = 0; i < symbols->found_count; i++) {
+            symbols->list = report_grown(symbols->list, symbols->list_count, &symbols->list_room,
+                                         sizeof *symbols->list);
+            symbols->list[symbols->list_count++] = symbols->found[i];
+        }
+    }
+    *count = span->count;
+    return symbols->list + span->first;
 }

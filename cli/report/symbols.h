@@ -25,12 +25,12 @@ typedef struct report_symbols report_symbols;
 
 /* All that is given must outlive the symbols. No memory is the end of the process. */
 report_symbols *report_symbols_create(const report_symbol_options *options, report_texts *texts,
-                                      const report_modules *modules, report_frames *frames);
+                                      const report_modules *modules, const report_stacks *stacks,
+                                      report_frames *frames);
 void report_symbols_free(report_symbols *symbols);
 
-/* The frames of an address that was returned to, at least one, innermost first; good until the next
- * call. */
-const uint32_t *report_symbols_find(report_symbols *symbols, const report_address *address,
-                                    size_t *count);
+/* The frames of an address of the stacks, at least one, innermost first; good until the next call.
+ * Each address is looked up once. */
+const uint32_t *report_symbols_find(report_symbols *symbols, uint32_t address, size_t *count);
 
 #endif

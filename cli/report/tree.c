@@ -12,12 +12,6 @@ typedef struct tree_share {
     uint32_t node;
 } tree_share;
 
-/* The frames that an address became: `count` of them from `first` on in a list, outermost first. */
-typedef struct tree_span {
-    uint32_t first;
-    uint32_t count; /* 0: not looked up yet */
-} tree_span;
-
 typedef struct tree_builder {
     const report_survey *survey;
     report_symbols *symbols;
@@ -25,11 +19,7 @@ typedef struct tree_builder {
     tree_share *shares; /* largest first, parents before their children */
     size_t share_count; /* of those that have any */
     bool *is_kept;      /* by node of the stacks */
-    tree_span *spans;   /* by frame of the stacks */
-    uint32_t *list;
-    size_t list_count;
-    size_t list_room;
-    uint32_t other; /* frames */
+    uint32_t other;     /* frames */
     uint32_t none;
 } tree_builder;
 
@@ -103,24 +93,20 @@ static uint32_t child_of(report_tree *tree, uint32_t parent, uint32_t frame)
     return *node;
 }
 
-static tree_span span_of(tree_builder *builder, uint32_t frame)
+/* How many of an address's frames, from the innermost on, are the allocator's own. */
+static size_t allocator_frames(const report_survey *survey, report_symbols *symbols,
+                               const report_frames *frames, uint32_t address, size_t *count)
 {
-    tree_span *span = &builder->spans[frame];
-    if (span->count == 0) {
-        size_t count;
-        const uint32_t *found =
-            report_symbols_find(builder->symbols, &builder->survey->stacks.frames[frame], &count);
-        *span = (tree_span){.first = (uint32_t)builder->list_count, .count = (uint32_t)count};
-        while (count-- > 0) {
-            builder->list = report_grown(builder->list, builder->list_count, &builder->list_room,
-                                         sizeof *builder->list);
-            builder->list[builder->list_count++] = found[count];
-        }
+    const uint32_t *found = report_symbols_find(symbols, address, count);
+    size_t own = 0;
+    while (own < *count && report_frames_is_allocator(frames, survey->texts, found[own])) {
+        own++;
     }
-    return *span;
+    return own;
 }
 
-/* The node of the tree for a stack that is kept, with those above it. */
+/* The node of the tree for a stack that is kept, with those above it; without the allocator's own
+ * frames at its inner end, if there are others. */
 static uint32_t place_of(tree_builder *builder, report_tree *tree, uint32_t stack)
 {
     const report_stack_node *nodes = builder->survey->stacks.nodes;
@@ -131,29 +117,16 @@ static uint32_t place_of(tree_builder *builder, report_tree *tree, uint32_t stac
     }
     uint32_t node = 0;
     while (depth-- > 0) {
-        const tree_span span = span_of(builder, way[depth]);
-        for (uint32_t i = 0; i < span.count; i++) {
-            node = child_of(tree, node, builder->list[span.first + i]);
+        size_t count;
+        size_t own = allocator_frames(builder->survey, builder->symbols, builder->frames,
+                                      way[depth], &count);
+        const uint32_t *frames = report_symbols_find(builder->symbols, way[depth], &count);
+        own = depth == 0 && own < count ? own : 0;
+        while (count-- > own) {
+            node = child_of(tree, node, frames[count]);
         }
     }
     return node;
-}
-
-/* A stack without the allocator's own frames at its inner end. */
-static uint32_t without_allocator(tree_builder *builder, uint32_t stack)
-{
-    const report_stack_node *nodes = builder->survey->stacks.nodes;
-    while (nodes[stack].parent != 0) {
-        const tree_span span = span_of(builder, nodes[stack].frame);
-        for (uint32_t i = 0; i < span.count; i++) {
-            if (!report_frames_is_allocator(builder->frames, builder->survey->texts,
-                                            builder->list[span.first + i])) {
-                return stack;
-            }
-        }
-        stack = nodes[stack].parent;
-    }
-    return stack;
 }
 
 static bool has_blocks(const report_stack_sum *sum)
@@ -185,9 +158,11 @@ static void build(tree_builder *builder, report_tree *tree, size_t kept)
         while (!builder->is_kept[stack]) {
             stack = survey->stacks.nodes[stack].parent;
         }
-        tree->node_of[i] = stack == i
-                               ? place_of(builder, tree, without_allocator(builder, stack))
-                               : child_of(tree, place_of(builder, tree, stack), builder->other);
+        tree->node_of[i] =
+            stack == i
+                ? place_of(builder, tree,
+                           report_tree_trim(survey, builder->symbols, builder->frames, stack))
+                : child_of(tree, place_of(builder, tree, stack), builder->other);
     }
 }
 
@@ -203,7 +178,6 @@ void report_tree_build(report_tree *tree, const report_survey *survey, report_sy
     tree_builder builder = {.survey = survey, .symbols = symbols, .frames = frames};
     *tree = (report_tree){0};
     builder.is_kept = report_zeroed(survey->stacks.count, sizeof *builder.is_kept);
-    builder.spans = report_zeroed(survey->stacks.frame_count, sizeof *builder.spans);
     builder.other = special(frames, survey->texts, "(other)");
     builder.none =
         special(frames, survey->texts, survey->sample_bytes != 0 ? "(not sampled)" : "(no stack)");
@@ -217,9 +191,22 @@ void report_tree_build(report_tree *tree, const report_survey *survey, report_sy
         build(&builder, tree, kept);
     }
     free(builder.is_kept);
-    free(builder.spans);
-    free(builder.list);
     free(builder.shares);
+}
+
+uint32_t report_tree_trim(const report_survey *survey, report_symbols *symbols,
+                          const report_frames *frames, uint32_t stack)
+{
+    const report_stack_node *nodes = survey->stacks.nodes;
+    while (nodes[stack].parent != 0) {
+        size_t count;
+        const size_t own = allocator_frames(survey, symbols, frames, nodes[stack].frame, &count);
+        if (own < count) {
+            break;
+        }
+        stack = nodes[stack].parent;
+    }
+    return stack;
 }
 
 void report_tree_free(report_tree *tree)

@@ -31,4 +31,8 @@ void report_tree_build(report_tree *tree, const report_survey *survey, report_sy
                        report_frames *frames, size_t nodes_max);
 void report_tree_free(report_tree *tree);
 
+/* A node of the survey's stacks without the allocator's own frames at its inner end. */
+uint32_t report_tree_trim(const report_survey *survey, report_symbols *symbols,
+                          const report_frames *frames, uint32_t stack);
+
 #endif
