@@ -39,7 +39,7 @@ static void write_program(cli_json *json, const report_model *model)
     cli_json_count(json, "started_ms", survey->header.started_ns / NS_IN_MS);
     cli_json_text(json, "tarn", text(model, survey->tarn));
     cli_json_text(json, "stacks", *stacks != '\0' ? stacks : "none");
-    cli_json_count(json, "sample_bytes", survey->sample_bytes);
+    cli_json_count(json, "sample_bytes", survey->weights.sample_bytes);
     cli_json_text(json, "blocks", survey->has_addresses ? "addresses" : "names");
     cli_json_text(json, "file", slash != NULL ? slash + 1 : model->path);
     cli_json_bool(json, "is_cut", survey->is_cut);

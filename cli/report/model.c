@@ -4,9 +4,9 @@
 #include "cli/cli.h"
 #include "cli/report/memory.h"
 #include "cli/report/pass.h"
-#include "cli/report/weight.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { STEPS_PER_BIN = 32, SNAPSHOTS = 15 };
 
@@ -21,15 +21,21 @@ typedef struct model_pass {
     uint64_t *live_blocks_of;
 } model_pass;
 
+static bool is_sampled(const report_model *model)
+{
+    return model->survey.weights.sample_bytes != 0;
+}
+
 static report_weight weight_of(const report_model *model, const report_block *block)
 {
-    return report_weight_of(block->stack != 0 ? model->survey.sample_bytes : 0, block->size);
+    return block->stack != 0 ? report_weight_of(&model->survey.weights, block->size, block->serial)
+                             : (report_weight){.count = 1, .bytes = block->size};
 }
 
 /* Where stacks were sampled, those that have one stand for all. */
 static bool is_counted(const report_model *model, const report_block *block)
 {
-    return block->stack != 0 || model->survey.sample_bytes == 0;
+    return block->stack != 0 || !is_sampled(model);
 }
 
 static size_t bin_of(const report_model *model, uint64_t time)
@@ -85,6 +91,19 @@ static void count_taken(model_pass *pass, const report_block *block, uint64_t ti
     sum->temporary_bytes += is_temporary ? weight.bytes : 0;
     pass->live_bytes_of[node] -= weight.bytes;
     pass->live_blocks_of[node] -= weight.count;
+    if (is_sampled(model)) {
+        model->survey.sums[block->stack].live -= weight.bytes;
+        model->survey.sums[block->stack].live_blocks -= weight.count;
+    }
+}
+
+/* Estimates take the place of the survey's guesses. */
+static void add_estimate(report_stack_sum *sum, const report_weight *weight)
+{
+    sum->allocations += weight->count;
+    sum->bytes += weight->bytes;
+    sum->live += weight->bytes;
+    sum->live_blocks += weight->count;
 }
 
 static void count_given(model_pass *pass, const report_block *block)
@@ -109,6 +128,9 @@ static void count_given(model_pass *pass, const report_block *block)
     sum->bytes += weight.bytes;
     pass->live_bytes_of[node] += weight.bytes;
     pass->live_blocks_of[node] += weight.count;
+    if (is_sampled(model)) {
+        add_estimate(&model->survey.sums[block->stack], &weight);
+    }
 }
 
 static void lay_out(report_layout *layout, const trace_event *event, report_step *step)
@@ -217,6 +239,9 @@ static bool run_pass(report_model *model, cli_trace_file *file)
     model_pass pass = {.model = model};
     pass.live_bytes_of = report_zeroed(model->tree.count, sizeof *pass.live_bytes_of);
     pass.live_blocks_of = report_zeroed(model->tree.count, sizeof *pass.live_blocks_of);
+    if (is_sampled(model)) {
+        memset(model->survey.sums, 0, model->survey.sum_count * sizeof *model->survey.sums);
+    }
     bool is_sound = report_pass_begin(&pass.reading, &model->survey, file);
     trace_event event;
     while (is_sound && report_pass_read(&pass.reading, &event, &is_sound)) {

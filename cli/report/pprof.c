@@ -144,7 +144,8 @@ static void put_samples(pprof_writer *writer)
 {
     const report_survey *survey = &writer->model->survey;
     /* Where stacks were sampled, those that have one stand for all. */
-    for (uint32_t stack = survey->sample_bytes != 0; stack < survey->stacks.count; stack++) {
+    for (uint32_t stack = survey->weights.sample_bytes != 0; stack < survey->stacks.count;
+         stack++) {
         if (survey->sums[stack].allocations != 0) {
             put_sample(writer, stack);
         }
@@ -225,7 +226,8 @@ static void put_rest(pprof_writer *writer)
     put_number(&writer->inner, 1, writer->text_count + ALLOC_SPACE);
     put_number(&writer->inner, 2, writer->text_count + BYTES);
     put_inner(writer, 11);
-    put_number(&writer->message, 12, survey->sample_bytes != 0 ? survey->sample_bytes : 1);
+    put_number(&writer->message, 12,
+               survey->weights.sample_bytes != 0 ? survey->weights.sample_bytes : 1);
     put_number(&writer->message, 13, survey->command);
     put_number(&writer->message, 14, writer->text_count + ALLOC_SPACE);
     flush(writer);

@@ -3,7 +3,6 @@
 
 #include "cli/report/blocks.h"
 #include "cli/report/memory.h"
-#include "cli/report/weight.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +53,7 @@ static void take_info(report_survey *survey, const trace_info *info)
     } else if (is_text(info->name, "blocks")) {
         survey->has_addresses = is_text(info->value, "addresses");
     }
-    survey->sample_bytes = survey->is_sampled ? survey->distance : 0;
+    survey->weights.sample_bytes = survey->is_sampled ? survey->distance : 0;
 }
 
 static void take_stack(report_survey *survey, const trace_stack *stack)
@@ -102,7 +101,8 @@ static void take_definition(report_survey *survey, const trace_item *item)
  * others stand for it too, and nobody adds the two up. */
 static report_weight weight_of(const report_survey *survey, const report_block *block)
 {
-    return report_weight_of(block->stack != 0 ? survey->sample_bytes : 0, block->size);
+    return block->stack != 0 ? report_weight_guess(&survey->weights, block->size)
+                             : (report_weight){.count = 1, .bytes = block->size};
 }
 
 static void take_back(report_survey *survey, const report_block *block)
@@ -125,6 +125,7 @@ static void give(report_survey *survey, const report_block *block)
     sum->live += weight.bytes;
     sum->live_blocks += weight.count;
     sum->most_live = sum->live > sum->most_live ? sum->live : sum->most_live;
+    report_weights_count(&survey->weights, block->size, block->stack != 0);
     survey->allocations++;
     survey->bytes += block->size;
     survey->live += block->size;

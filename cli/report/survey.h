@@ -12,9 +12,11 @@
 #include "cli/report/pools.h"
 #include "cli/report/stacks.h"
 #include "cli/report/threads.h"
+#include "cli/report/weight.h"
 #include "cli/trace_file.h"
 
-/* Of the blocks allocated with one stack, as estimates where stacks were sampled. */
+/* Of the blocks allocated with one stack. Where stacks were sampled, guesses, to be replaced by
+ * estimates when all is known. */
 typedef struct report_stack_sum {
     uint64_t allocations;
     uint64_t bytes;
@@ -32,8 +34,8 @@ typedef struct report_survey {
     bool has_stacks;
     bool has_addresses; /* blocks are told by their addresses */
     bool is_sampled;
-    uint64_t distance;     /* bytes from sample to sample, if it is */
-    uint64_t sample_bytes; /* the same; 0: not sampled */
+    uint64_t distance;      /* bytes from sample to sample, if it is */
+    report_weights weights; /* with the same, or 0 */
     bool is_cut;
     uint64_t lost;
 

@@ -81,10 +81,10 @@ static void print_program(const text_page *page)
             cli_seconds_text((double)survey->peak_time / 1e9));
     fprintf(page->file, "never freed  %s in %s blocks\n", cli_bytes_text(survey->live),
             cli_count_text(survey->live_blocks));
-    if (survey->sample_bytes != 0) {
+    if (survey->weights.sample_bytes != 0) {
         fprintf(page->file,
                 "stacks       one in %s asked for; figures by call site are estimates\n",
-                cli_bytes_text(survey->sample_bytes));
+                cli_bytes_text(survey->weights.sample_bytes));
     }
 }
 

@@ -179,8 +179,8 @@ void report_tree_build(report_tree *tree, const report_survey *survey, report_sy
     *tree = (report_tree){0};
     builder.is_kept = report_zeroed(survey->stacks.count, sizeof *builder.is_kept);
     builder.other = special(frames, survey->texts, "(other)");
-    builder.none =
-        special(frames, survey->texts, survey->sample_bytes != 0 ? "(not sampled)" : "(no stack)");
+    builder.none = special(frames, survey->texts,
+                           survey->weights.sample_bytes != 0 ? "(not sampled)" : "(no stack)");
     find_shares(&builder);
     /* Functions that were put into others make more nodes of one, and each that has something left
      * out has one for that; so how many may be kept is tried. */
