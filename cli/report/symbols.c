@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INLINES_MAX = 64 };
+enum { INLINES_MAX = 64, NAME_ROOM = 1 << 14 };
 
 /* What of a module's file is open. Modules with the same path and build-id share one. */
 typedef struct symbols_file {
@@ -245,11 +245,28 @@ typedef struct symbols_source {
     int line;
 } symbols_source;
 
+static bool is_mangled(const char *symbol)
+{
+    return symbol != NULL && (strncmp(symbol, "_Z", 2) == 0 || strncmp(symbol, "_R", 2) == 0);
+}
+
 static uint32_t name_of(report_symbols *symbols, const char *symbol)
 {
-    char *name = cplus_demangle(symbol, DMGL_AUTO | DMGL_PARAMS | DMGL_ANSI);
-    const uint32_t text = report_texts_add_string(symbols->texts, name != NULL ? name : symbol);
-    free(name);
+    char name[NAME_ROOM];
+    size_t size = strlen(symbol);
+    /* What compilers make of a function for some of its callers is the same function to readers. */
+    if (is_mangled(symbol)) {
+        size = strcspn(symbol, ".");
+    }
+    if (size >= sizeof name) {
+        return report_texts_add_string(symbols->texts, symbol);
+    }
+    memcpy(name, symbol, size);
+    name[size] = '\0';
+    char *readable = cplus_demangle(name, DMGL_AUTO | DMGL_PARAMS | DMGL_ANSI);
+    const uint32_t text =
+        report_texts_add_string(symbols->texts, readable != NULL ? readable : name);
+    free(readable);
     return text;
 }
 
@@ -282,9 +299,17 @@ static const char *symbol_of(Dwarf_Die *die)
     if (symbol == NULL) {
         symbol = string_of(die, DW_AT_MIPS_linkage_name);
     }
-    const bool is_mangled =
-        symbol != NULL && (strncmp(symbol, "_Z", 2) == 0 || strncmp(symbol, "_R", 2) == 0);
-    return is_mangled || name == NULL ? symbol : name;
+    return is_mangled(symbol) || name == NULL ? symbol : name;
+}
+
+/* What the symbol table calls the place; NULL if nothing. */
+static const char *symbol_at(const symbols_file *file, Dwarf_Addr place)
+{
+    GElf_Off distance;
+    GElf_Sym symbol;
+    const char *name =
+        dwfl_module_addrinfo(file->module, place, &distance, &symbol, NULL, NULL, NULL);
+    return name != NULL && *name != '\0' ? name : NULL;
 }
 
 static uint64_t number_of(Dwarf_Die *die, unsigned name)
@@ -325,6 +350,11 @@ static bool put_scopes(report_symbols *symbols, const symbols_file *file, Dwarf_
         const int tag = dwarf_tag(&scopes[i]);
         if (tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine) {
             const char *symbol = symbol_of(&scopes[i]);
+            /* Of functions that are no one else's, only the symbol table has the whole name. */
+            if (tag == DW_TAG_subprogram && !is_mangled(symbol) &&
+                is_mangled(symbol_at(file, place))) {
+                symbol = symbol_at(file, place);
+            }
             has_function = tag == DW_TAG_subprogram && symbol != NULL;
             put(symbols, name_of(symbols, symbol != NULL ? symbol : "(inlined)"), file->path,
                 source);
@@ -355,11 +385,8 @@ static void put_named(report_symbols *symbols, const symbols_file *file, uint64_
         return;
     }
     symbols->found_count = 0;
-    GElf_Off distance;
-    GElf_Sym symbol;
-    const char *name =
-        dwfl_module_addrinfo(file->module, place, &distance, &symbol, NULL, NULL, NULL);
-    if (name != NULL && *name != '\0') {
+    const char *name = symbol_at(file, place);
+    if (name != NULL) {
         put(symbols, name_of(symbols, name), file->path, source);
     }
 }
