@@ -47,17 +47,51 @@ _tarn_trace() {
     esac
 }
 
+_tarn_report() {
+    local formats='pprof folded speedscope heaptrack csv' costs='bytes count peak leaked temporary' values=
+    local policies='best-fit first-fit next-fit worst-fit segregated-fit buddy'
+    # --OPTION VALUE, or --OPTION=VALUE.
+    local option=$prev value=$cur before=
+    case $cur in
+    --*=*) option=${cur%%=*} value=${cur#*=} before=${cur%%=*}= ;;
+    esac
+    # readline takes what follows the "=" for a word of its own.
+    [[ $COMP_WORDBREAKS == *=* ]] && before=
+    case $option in
+    --export) values=$formats ;;
+    --cost) values=$costs ;;
+    --map) values=$policies ;;
+    --bins) return ;;
+    --sysroot | --debug-dir)
+        _filedir -d
+        return
+        ;;
+    esac
+    if [[ -n $values ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$values" -- "$value")
+        COMPREPLY=("${COMPREPLY[@]/#/$before}")
+        return
+    fi
+    case $cur in
+    -*)
+        mapfile -t COMPREPLY < <(compgen -W '--output --replay --text --export= --cost= --map= --bins --sysroot --debug-dir --no-symbols --help' -- "$cur")
+        [[ ${COMPREPLY[*]} == *= ]] && compopt -o nospace
+        ;;
+    *) _filedir ;;
+    esac
+}
+
 _tarn() {
     local cur prev words cword
     _init_completion -n = || return
 
     if [[ $cword -eq 1 ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run record trace plan help --help --version' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run record trace report plan help --help --version' -- "$cur")
         return
     fi
     case ${words[1]} in
     help)
-        mapfile -t COMPREPLY < <(compgen -W 'run record trace plan' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run record trace report plan' -- "$cur")
         return
         ;;
     plan)
@@ -66,6 +100,10 @@ _tarn() {
         ;;
     trace)
         _tarn_trace
+        return
+        ;;
+    report)
+        _tarn_report
         return
         ;;
     run | record) ;;

@@ -42,31 +42,41 @@ void report_raster_free(report_raster *raster)
     *raster = (report_raster){0};
 }
 
-/* Makes one value of each two rows, in place. */
-static void halve_column(double *column)
+/* Makes one value of each two rows, in place; those behind `rows` are 0, and all rows are even. */
+static void halve_column(double *column, size_t rows)
 {
-    for (size_t row = 0; row < REPORT_ROWS / 2; row++) {
-        column[row] = column[2 * row] + column[2 * row + 1];
+    for (size_t row = 0; row < rows; row += 2) {
+        const double sum = column[row] + column[row + 1];
+        column[row] = 0;
+        column[row + 1] = 0;
+        column[row / 2] = sum;
     }
-    memset(column + REPORT_ROWS / 2, 0, REPORT_ROWS / 2 * sizeof *column);
 }
 
-static void halve_rows(report_raster *raster)
+static void halve_winners(report_winner *winners, size_t rows)
 {
-    for (size_t column = 0; column < REPORT_COLUMNS; column++) {
-        halve_column(raster->used + column * REPORT_ROWS);
-        halve_column(raster->change + column * REPORT_ROWS);
-    }
-    for (size_t row = 0; row < REPORT_ROWS / 2; row++) {
-        report_winner *to = raster->winners + row * TREE;
-        const report_winner *a = raster->winners + 2 * row * TREE;
-        const report_winner *b = a + TREE;
+    for (size_t row = 0; row < rows; row++) {
+        report_winner *from = winners + row * TREE;
+        report_winner *to = winners + row / 2 * TREE;
         for (size_t node = 0; node < TREE; node++) {
-            to[node] = a[node].area >= b[node].area ? a[node] : b[node];
+            if (row % 2 == 0 || from[node].area > to[node].area) {
+                to[node] = from[node];
+            }
+        }
+        if (row > 0) {
+            memset(from, 0, TREE * sizeof *from);
         }
     }
-    memset(raster->winners + (size_t)TREE * (REPORT_ROWS / 2), 0,
-           (size_t)TREE * (REPORT_ROWS / 2) * sizeof *raster->winners);
+}
+
+/* Linear in the rows that have been painted. */
+static void halve_rows(report_raster *raster)
+{
+    for (size_t column = 0; column < REPORT_COLUMNS && raster->rows > 0; column++) {
+        halve_column(raster->used + column * REPORT_ROWS, raster->rows);
+        halve_column(raster->change + column * REPORT_ROWS, raster->rows);
+    }
+    halve_winners(raster->winners, raster->rows);
     raster->row_bytes *= 2;
     raster->rows = (raster->rows + 1) / 2;
 }

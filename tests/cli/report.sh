@@ -391,13 +391,13 @@ test_heaptrack_print_reads_the_export_for_heaptrack() {
     done
 }
 
-# read_by FORMAT FILE - what readers/read.mjs says of it is in `read`.
+# read_by FORMAT FILE - what readers/read.mjs says of it is in `reader_out`.
 read_by() {
     command -v node >/dev/null || skip 'there is no node'
     [ -d "${TARN_READERS:-/nonexistent}/node_modules" ] || skip 'the readers are not there'
-    node "$here/readers/read.mjs" "$TARN_READERS" "$1" "$2" >read 2>&1 || fail "the reader: $(cat read)"
+    node "$here/readers/read.mjs" "$TARN_READERS" "$1" "$2" >reader_out 2>&1 || fail "the reader: $(cat reader_out)"
 }
-expect_read() { grep -qxF -e "$1" read || fail "the reader does not say '$1': $(cat read)"; }
+expect_read() { grep -qxF -e "$1" reader_out || fail "the reader does not say '$1': $(cat reader_out)"; }
 
 test_pprof_format_reads_the_export_for_pprof() {
     record -- "$sites"
@@ -445,7 +445,7 @@ test_csv_has_a_line_for_each_call_site() {
     report
     run report --export=csv -o x.csv x.trace
     expect_status 0
-    python3 - <<'END' >read || fail 'python3 cannot read it'
+    python3 - <<'END' >reader_out || fail 'python3 cannot read it'
 import csv
 with open('x.csv', newline='', encoding='utf-8') as file:
     rows = list(csv.DictReader(file, strict=True))
