@@ -8,8 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a region can name: fewer granules than this. */
+/* What a region can name: fewer granules than this. Buddies have books for each of theirs, so that
+ * fewer are enough. */
 #define GRANULES_MAX ((UINT64_C(1) << 31) - 1)
+#define BUDDIES_MAX (UINT64_C(1) << 26)
+
+/* As regions have them where nothing else is said. */
+enum { GRANULE = 16, SMALLEST_BUDDY = 64 };
 
 struct report_layout {
     const char *name;
@@ -82,12 +87,12 @@ report_layout *report_layout_simulated(tarn_region_policy policy, uint64_t size)
     report_layout *layout = report_zeroed(1, sizeof *layout);
     layout->name = cli_format("%s (simulated)", report_policy_names[index_of(policy)]);
     layout->is_upwards = policy == TARN_BUDDY;
-    layout->granule = 16;
-    while (layout->granule < UINT64_C(1) << 40 && size / layout->granule >= GRANULES_MAX) {
+    const uint64_t most = layout->is_upwards ? BUDDIES_MAX : GRANULES_MAX;
+    layout->granule = layout->is_upwards ? SMALLEST_BUDDY : GRANULE;
+    while (size / layout->granule >= most) {
         layout->granule *= 2;
     }
-    const uint64_t granules = size / layout->granule + 1;
-    layout->size = (granules < GRANULES_MAX ? granules : GRANULES_MAX) * layout->granule;
+    layout->size = (size / layout->granule + 1) * layout->granule;
     const tarn_region_options options = {
         .name = "map", .policy = policy, .books = TARN_BOOKS_OUTSIDE, .granule = layout->granule};
     const tarn_status status =
