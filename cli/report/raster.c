@@ -3,6 +3,7 @@
 
 #include "cli/report/memory.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,7 +199,7 @@ uint8_t report_raster_used(const report_raster *raster, size_t column, size_t ro
     if (report_raster_winner(raster, column, row)->area == 0) {
         return 0;
     }
-    return share >= 254.5 ? 255 : share < 1 ? 1 : (uint8_t)(share + 0.5);
+    return share >= UINT8_MAX ? UINT8_MAX : share < 1 ? 1 : (uint8_t)lround(share);
 }
 
 const report_winner *report_raster_winner(const report_raster *raster, size_t column, size_t row)

@@ -30,9 +30,8 @@ static void add_texts(report_container *container, const report_texts *texts)
     uint32_t *ends = add_u32(container, "text.ends", texts->count);
     uint32_t end = 0;
     for (uint32_t i = 0; i < texts->count; i++) {
-        const char *text = report_texts_get(texts, i);
-        const size_t size = strlen(text);
-        memcpy(bytes + end, text, size);
+        const size_t size = report_texts_size(texts, i);
+        memcpy(bytes + end, report_texts_get(texts, i), size);
         end += (uint32_t)size;
         ends[i] = end;
     }

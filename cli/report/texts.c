@@ -94,3 +94,8 @@ const char *report_texts_get(const report_texts *texts, uint32_t number)
 {
     return texts->bytes + start_of(texts, number);
 }
+
+size_t report_texts_size(const report_texts *texts, uint32_t number)
+{
+    return texts->ends[number] - start_of(texts, number);
+}

@@ -35,4 +35,7 @@ uint32_t report_texts_add_string(report_texts *texts, const char *string);
 /* The text, which ends in a zero; good until the next one is added. */
 const char *report_texts_get(const report_texts *texts, uint32_t number);
 
+/* Its bytes, without the zero. */
+size_t report_texts_size(const report_texts *texts, uint32_t number);
+
 #endif
