@@ -2,11 +2,10 @@
 #include "cli/report/symbols.h"
 
 #include "cli/cli.h"
+#include "cli/report/elfutils.h"
 #include "cli/report/memory.h"
 
 #include <dwarf.h>
-#include <elfutils/libdw.h>
-#include <elfutils/libdwfl.h>
 #include <inttypes.h>
 #include <libiberty/demangle.h>
 #include <stdio.h>
@@ -54,6 +53,9 @@ struct report_symbols {
  * Files.
  */
 
+/* Set before any file is opened. */
+static const report_elfutils *elfutils;
+
 /* Where the machine's files are, for the callback, which the library gives no better way to know.
  * */
 static const char *sysroot_of_search;
@@ -65,13 +67,14 @@ static int find_debuginfo(Dwfl_Module *module, void **data, const char *name, Dw
 {
     const size_t size = sysroot_of_search != NULL ? strlen(sysroot_of_search) : 0;
     if (size != 0 && path != NULL && strncmp(path, sysroot_of_search, size) == 0) {
-        const int file =
-            dwfl_standard_find_debuginfo(module, data, name, base, path + size, link, check, found);
+        const int file = elfutils->dwfl_standard_find_debuginfo(module, data, name, base,
+                                                                path + size, link, check, found);
         if (file >= 0) {
             return file;
         }
     }
-    return dwfl_standard_find_debuginfo(module, data, name, base, path, link, check, found);
+    return elfutils->dwfl_standard_find_debuginfo(module, data, name, base, path, link, check,
+                                                  found);
 }
 
 static char *make_debug_path(const report_symbol_options *options)
@@ -89,7 +92,7 @@ static char *make_debug_path(const report_symbol_options *options)
 static void close_file(symbols_file *file)
 {
     if (file->dwfl != NULL) {
-        dwfl_end(file->dwfl);
+        elfutils->dwfl_end(file->dwfl);
     }
     file->dwfl = NULL;
     file->module = NULL;
@@ -100,7 +103,7 @@ static bool has_build_id(const report_symbols *symbols, const symbols_file *file
     const char *wanted = report_texts_get(symbols->texts, file->build_id);
     const unsigned char *bytes;
     GElf_Addr where;
-    const int size = dwfl_module_build_id(file->module, &bytes, &where);
+    const int size = elfutils->dwfl_module_build_id(file->module, &bytes, &where);
     if (*wanted == '\0') {
         return true;
     }
@@ -118,14 +121,14 @@ static bool has_build_id(const report_symbols *symbols, const symbols_file *file
 /* Opens the ELF file at `path`; false if there is none. */
 static bool open_elf(report_symbols *symbols, symbols_file *file, const char *path)
 {
-    file->dwfl = dwfl_begin(&symbols->callbacks);
+    file->dwfl = elfutils->dwfl_begin(&symbols->callbacks);
     if (file->dwfl != NULL) {
-        dwfl_report_begin(file->dwfl);
-        file->module = dwfl_report_offline(file->dwfl, path, path, -1);
-        dwfl_report_end(file->dwfl, NULL, NULL);
+        elfutils->dwfl_report_begin(file->dwfl);
+        file->module = elfutils->dwfl_report_offline(file->dwfl, path, path, -1);
+        elfutils->dwfl_report_end(file->dwfl, NULL, NULL);
     }
     GElf_Addr bias;
-    if (file->module != NULL && dwfl_module_getelf(file->module, &bias) != NULL) {
+    if (file->module != NULL && elfutils->dwfl_module_getelf(file->module, &bias) != NULL) {
         file->bias = bias;
         return true;
     }
@@ -209,15 +212,20 @@ report_symbols *report_symbols_create(const report_symbol_options *options, repo
     symbols->frames = frames;
     symbols->spans = report_zeroed(stacks->frame_count, sizeof *symbols->spans);
     symbols->debug_path = make_debug_path(options);
+    symbols->file_of = report_resized(NULL, modules->count, sizeof *symbols->file_of);
+    memset(symbols->file_of, 0xff, modules->count * sizeof *symbols->file_of);
+    elfutils = options->is_off ? NULL : report_elfutils_load();
+    if (elfutils == NULL) {
+        symbols->options.is_off = true;
+        return symbols;
+    }
     symbols->callbacks = (Dwfl_Callbacks){
-        .find_elf = dwfl_build_id_find_elf,
+        .find_elf = elfutils->dwfl_build_id_find_elf,
         .find_debuginfo = find_debuginfo,
-        .section_address = dwfl_offline_section_address,
+        .section_address = elfutils->dwfl_offline_section_address,
         .debuginfo_path = &symbols->debug_path,
     };
     sysroot_of_search = options->sysroot;
-    symbols->file_of = report_resized(NULL, modules->count, sizeof *symbols->file_of);
-    memset(symbols->file_of, 0xff, modules->count * sizeof *symbols->file_of);
     return symbols;
 }
 
@@ -287,7 +295,7 @@ static void put(report_symbols *symbols, uint32_t function, uint32_t module, sym
 static const char *string_of(Dwarf_Die *die, unsigned name)
 {
     Dwarf_Attribute attribute;
-    return dwarf_formstring(dwarf_attr_integrate(die, name, &attribute));
+    return elfutils->dwarf_formstring(elfutils->dwarf_attr_integrate(die, name, &attribute));
 }
 
 /* The linkage name has what a name in the source lacks: classes, parameters. In C it is a name for
@@ -308,7 +316,7 @@ static const char *symbol_at(const symbols_file *file, Dwarf_Addr place)
     GElf_Off distance;
     GElf_Sym symbol;
     const char *name =
-        dwfl_module_addrinfo(file->module, place, &distance, &symbol, NULL, NULL, NULL);
+        elfutils->dwfl_module_addrinfo(file->module, place, &distance, &symbol, NULL, NULL, NULL);
     return name != NULL && *name != '\0' ? name : NULL;
 }
 
@@ -316,7 +324,7 @@ static uint64_t number_of(Dwarf_Die *die, unsigned name)
 {
     Dwarf_Attribute attribute;
     Dwarf_Word number = 0;
-    dwarf_formudata(dwarf_attr(die, name, &attribute), &number);
+    elfutils->dwarf_formudata(elfutils->dwarf_attr(die, name, &attribute), &number);
     return number;
 }
 
@@ -327,8 +335,8 @@ static symbols_source caller_of(Dwarf_Die *unit, Dwarf_Die *inlined)
     size_t count;
     const uint64_t file = number_of(inlined, DW_AT_call_file);
     symbols_source source = {.line = (int)number_of(inlined, DW_AT_call_line)};
-    if (dwarf_getsrcfiles(unit, &files, &count) == 0 && file < count) {
-        source.file = dwarf_filesrc(files, file, NULL, NULL);
+    if (elfutils->dwarf_getsrcfiles(unit, &files, &count) == 0 && file < count) {
+        source.file = elfutils->dwarf_filesrc(files, file, NULL, NULL);
     }
     return source;
 }
@@ -338,16 +346,16 @@ static bool put_scopes(report_symbols *symbols, const symbols_file *file, Dwarf_
                        symbols_source source)
 {
     Dwarf_Addr bias;
-    Dwarf_Die *unit = dwfl_module_addrdie(file->module, place, &bias);
+    Dwarf_Die *unit = elfutils->dwfl_module_addrdie(file->module, place, &bias);
     Dwarf_Die *inner = NULL;
     Dwarf_Die *scopes = NULL;
     int count = 0;
-    if (unit != NULL && dwarf_getscopes(unit, place - bias, &inner) > 0) {
-        count = dwarf_getscopes_die(&inner[0], &scopes);
+    if (unit != NULL && elfutils->dwarf_getscopes(unit, place - bias, &inner) > 0) {
+        count = elfutils->dwarf_getscopes_die(&inner[0], &scopes);
     }
     bool has_function = false;
     for (int i = 0; i < count && !has_function; i++) {
-        const int tag = dwarf_tag(&scopes[i]);
+        const int tag = elfutils->dwarf_tag(&scopes[i]);
         if (tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine) {
             const char *symbol = symbol_of(&scopes[i]);
             /* Of functions that are no one else's, only the symbol table has the whole name. */
@@ -371,9 +379,9 @@ static bool put_scopes(report_symbols *symbols, const symbols_file *file, Dwarf_
 static symbols_source source_of(const symbols_file *file, Dwarf_Addr place)
 {
     symbols_source source = {0};
-    Dwfl_Line *line = dwfl_module_getsrc(file->module, place);
+    Dwfl_Line *line = elfutils->dwfl_module_getsrc(file->module, place);
     if (line != NULL) {
-        source.file = dwfl_lineinfo(line, NULL, &source.line, NULL, NULL, NULL);
+        source.file = elfutils->dwfl_lineinfo(line, NULL, &source.line, NULL, NULL, NULL);
     }
     return source;
 }

@@ -264,6 +264,25 @@ test_a_program_that_crashes_has_a_report() {
     expect_data 50000 'sites()["churn(long)"][0]'
 }
 
+test_the_sums_of_compilers_and_interpreters_are_right() {
+    python=python3
+    [ -x /usr/bin/python3 ] && python=/usr/bin/python3
+    PYTHONMALLOC=malloc
+    export PYTHONMALLOC
+    record -- "$python" -c 'x = [str(i) * 20 for i in range(30000)]; del x[::2]'
+    report
+    expect_totals
+    expect_data True 'd["summary"]["allocations"] > 30000 and d["summary"]["peak_live"] > 30000 * 80'
+    printf '#include <stdio.h>\nint main(void) { return puts("hello"); }\n' >hello.c
+    rm -f x*.trace
+    record -- cc -O2 -c hello.c
+    for trace in x*.trace; do
+        run report -o x.html "$trace"
+        expect_status 0
+        expect_totals
+    done
+}
+
 test_blocks_of_pools_are_shown_by_pool_and_not_added_to_live() {
     [ -x "$fixtures/pools" ] || skip 'there is no recorder'
     record -- "$fixtures/pools"

@@ -117,6 +117,13 @@ static void a_module_takes_the_place_of_those_that_it_overlaps(void **state)
     define(&modules, &texts, 3000, 100, "c");
     assert_string_equal(path_at(&modules, &texts, 3010), "c");
     assert_int_equal(modules.count, count);
+    /* Neighbours leave each other alone. */
+    define(&modules, &texts, 2900, 100, "f");
+    define(&modules, &texts, 3100, 100, "g");
+    assert_string_equal(path_at(&modules, &texts, 2999), "f");
+    assert_string_equal(path_at(&modules, &texts, 3000), "c");
+    assert_string_equal(path_at(&modules, &texts, 3099), "c");
+    assert_string_equal(path_at(&modules, &texts, 3100), "g");
     define(&modules, &texts, UINT64_MAX - 10, 1000, "e");
     assert_string_equal(path_at(&modules, &texts, UINT64_MAX - 1), "e");
     report_modules_free(&modules);
@@ -190,6 +197,25 @@ static void samples_stand_for_what_was_not_sampled(void **state)
     assert_true(fabs((bytes_of[0] + bytes_of[1]) / bytes - 1) < 0.001);
     assert_true(fabs(count_of[1] / ROUNDS - 0.25) < 0.03);
     assert_true(fabs(bytes_of[1] / bytes - 0.25) < 0.03);
+}
+
+/* Two of three have a stack: each stands for one and a half, which is now one and now two. */
+static void parts_of_a_block_fall_to_as_many_as_they_are_large(void **state)
+{
+    (void)state;
+    enum { SAMPLED = 20000 };
+    static report_weights weights = {.sample_bytes = 65536};
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < SAMPLED / 2 * 3; i++) {
+        report_weights_count(&weights, 80000, i % 3 != 0);
+    }
+    for (uint64_t serial = 0; serial < SAMPLED; serial++) {
+        const report_weight weight = report_weight_of(&weights, 80000, serial);
+        assert_true(weight.count == 1 || weight.count == 2);
+        assert_int_equal(weight.bytes, 120000);
+        count += weight.count;
+    }
+    assert_true(fabs((double)count / SAMPLED - 1.5) < 0.02);
 }
 
 static void where_all_stacks_are_there_blocks_stand_for_themselves(void **state)
@@ -535,6 +561,7 @@ int main(void)
         cmocka_unit_test(a_module_takes_the_place_of_those_that_it_overlaps),
         cmocka_unit_test(the_same_address_in_another_module_is_another_frame),
         cmocka_unit_test(samples_stand_for_what_was_not_sampled),
+        cmocka_unit_test(parts_of_a_block_fall_to_as_many_as_they_are_large),
         cmocka_unit_test(where_all_stacks_are_there_blocks_stand_for_themselves),
         cmocka_unit_test(extents_leave_out_what_was_never_used),
         cmocka_unit_test(extents_stay_few_and_in_order),

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/report/elfutils.h"
+
+#include "cli/cli.h"
+
+#include <assert.h>
+#include <dlfcn.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+/* Its interface has a version of its own, which is part of its name. */
+static const char library_name[] = "libdw.so.1";
+
+static const char *const names[] = {
+#define REPORT_NAME(name) #name,
+    REPORT_ELFUTILS(REPORT_NAME)
+#undef REPORT_NAME
+};
+
+enum { COUNT = sizeof names / sizeof names[0] };
+
+static_assert(sizeof(report_elfutils) == COUNT * sizeof(void *), "one pointer for each name");
+
+const report_elfutils *report_elfutils_load(void)
+{
+    static report_elfutils functions;
+    void *library = dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
+    bool is_whole = library != NULL;
+    for (size_t i = 0; i < COUNT && is_whole; i++) {
+        void *function = dlsym(library, names[i]);
+        is_whole = function != NULL;
+        memcpy((char *)&functions + i * sizeof function, &function, sizeof function);
+    }
+    if (!is_whole) {
+        cli_warning("functions are shown as addresses: %s", dlerror());
+        return NULL;
+    }
+    return &functions;
+}
