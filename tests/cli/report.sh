@@ -237,6 +237,17 @@ test_a_file_that_is_not_the_one_that_was_recorded_is_not_asked() {
     expect_totals
 }
 
+test_without_elfutils_functions_are_addresses() {
+    record -- "$sites"
+    mkdir lib
+    cp "$fixtures/libempty.so" lib/libdw.so.1
+    run_with LD_LIBRARY_PATH="$scratch/lib" report -o x.html x.trace
+    expect_status 0
+    expect_err_pattern '^tarn report: warning: functions are shown as addresses: .*libdw.so.1'
+    expect_data True 'any(p[-1].startswith("sites+0x") for p in paths())'
+    expect_totals
+}
+
 test_threads_have_their_parts() {
     record -- "$asker" threads 4 20000
     report
