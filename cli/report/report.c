@@ -19,6 +19,7 @@
 
 enum {
     BINS = 512,
+    BINS_LEAST = 16,
     NODES_MAX = 20000,
     CELLS_MAX = 1000000,
     RECTS_MAX = 100000,
@@ -124,11 +125,11 @@ static bool parse_export(report_options *options, const char *word)
 static bool parse_bins(report_options *options, const char *word)
 {
     uint64_t bins;
-    if (!cli_option_count("--bins", word, 16, BINS, &bins)) {
+    if (!cli_option_count("--bins", word, BINS_LEAST, BINS, &bins)) {
         return false;
     }
     /* Bins can be joined in pairs. */
-    options->model.bins = 16;
+    options->model.bins = BINS_LEAST;
     while (options->model.bins * 2 <= bins) {
         options->model.bins *= 2;
     }
@@ -327,6 +328,11 @@ int cli_report(int argc, char **argv)
     }
     if (options.form >= FORM_PPROF) {
         options.model.nodes_max = EXPORT_NODES_MAX;
+    }
+    /* Only the page can select a range of time, and zoom. */
+    if (options.form != FORM_PAGE) {
+        options.model.bins = BINS_LEAST;
+        options.model.rects_max = 0;
     }
     if (options.form == FORM_PAGE &&
         !report_document_check((const char *)cli_report_page, cli_report_page_size)) {
