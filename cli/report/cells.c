@@ -75,7 +75,7 @@ void report_cells_halve(report_cells *cells)
     report_cells halves;
     report_cells_init(&halves, cells->bins / 2, cells->nodes);
     size_t at = 0;
-    for (size_t bin = 0; bin < cells->bins; bin++) {
+    for (size_t bin = 0; bin < cells->closed; bin++) {
         for (; at < cells->ends[bin]; at++) {
             add(report_cells_at(&halves, cells->all[at].node), &cells->all[at]);
         }

@@ -42,7 +42,7 @@ report_cell *report_cells_at(report_cells *cells, uint32_t node);
 /* Ends the open bin, and begins the next. */
 void report_cells_close(report_cells *cells);
 
-/* Makes one bin of each two; their count is even, and all are closed. */
+/* Makes one bin of each two; even numbers of them are there and closed, and the open one is empty. */
 void report_cells_halve(report_cells *cells);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS_PER_BIN = 32, SNAPSHOTS = 15 };
+enum { STEPS_PER_BIN = 32, SNAPSHOTS = 15, BINS_LEAST = 16, CELLS_AT_ONCE = 4 };
 
 /* The second pass, where it is. */
 typedef struct model_pass {
@@ -163,6 +163,28 @@ static void take_snapshot(model_pass *pass, uint64_t time, const char *label)
                           model->tree.count, model->options.page);
 }
 
+static void halve_bins(report_model *model)
+{
+    report_cells_halve(&model->cells);
+    report_cells_halve(&model->threads);
+    report_histogram_halve(&model->sizes);
+    report_histogram_halve(&model->lifetimes);
+    model->bins /= 2;
+    model->bin_width *= 2;
+}
+
+/* Ends the open bin. Where bins become many more cells than may be shown, they are joined before all are
+ * there. */
+static void close_bin(report_model *model)
+{
+    report_cells_close(&model->cells);
+    report_cells_close(&model->threads);
+    if (model->cells.count > CELLS_AT_ONCE * model->options.cells_max &&
+        model->cells.closed % 2 == 0 && model->bins > BINS_LEAST) {
+        halve_bins(model);
+    }
+}
+
 /* Goes on to a time at which nothing has happened yet. */
 static void advance(model_pass *pass, uint64_t time)
 {
@@ -174,8 +196,7 @@ static void advance(model_pass *pass, uint64_t time)
     }
     report_curve_advance(&model->curve, time);
     while (model->cells.closed < bin_of(model, time)) {
-        report_cells_close(&model->cells);
-        report_cells_close(&model->threads);
+        close_bin(model);
     }
 }
 
@@ -228,8 +249,7 @@ static void end_pass(model_pass *pass)
     }
     report_curve_advance(&model->curve, UINT64_MAX);
     while (model->cells.closed < model->bins) {
-        report_cells_close(&model->cells);
-        report_cells_close(&model->threads);
+        close_bin(model);
     }
     report_raster_finish(&model->raster);
 }
@@ -336,16 +356,6 @@ static void make_time(report_model *model)
     report_largest_init(&model->largest, model->options.rects_max);
 }
 
-static void halve_bins(report_model *model)
-{
-    report_cells_halve(&model->cells);
-    report_cells_halve(&model->threads);
-    report_histogram_halve(&model->sizes);
-    report_histogram_halve(&model->lifetimes);
-    model->bins /= 2;
-    model->bin_width *= 2;
-}
-
 bool report_model_make(report_model *model, cli_trace_file *file,
                        const report_model_options *options)
 {
@@ -361,7 +371,7 @@ bool report_model_make(report_model *model, cli_trace_file *file,
         report_model_free(model);
         return false;
     }
-    while (model->cells.count > options->cells_max && model->bins > 16) {
+    while (model->cells.count > options->cells_max && model->bins > BINS_LEAST) {
         halve_bins(model);
     }
     if (report_layout_failures(model->layout) != 0) {

@@ -237,15 +237,37 @@ static void add_cells(const report_cells *cells, report_cell *sum)
     }
 }
 
+static void compare_allocations_by_bin(const report_model *model)
+{
+    size_t at = 0;
+    for (size_t bin = 0; bin < model->bins; bin++) {
+        uint64_t wanted = 0;
+        for (size_t i = 0; i < naive.block_count; i++) {
+            wanted += naive.blocks[i].begin / model->bin_width == bin;
+        }
+        uint64_t found = 0;
+        for (; at < model->cells.ends[bin]; at++) {
+            found += model->cells.all[at].allocs;
+        }
+        double sizes = 0;
+        for (size_t class = 0; class < model->sizes.classes; class ++) {
+            sizes += model->sizes.counts[bin * model->sizes.classes + class];
+        }
+        assert_int_equal(found, wanted);
+        assert_true(sizes == (double)wanted);
+    }
+}
+
 static void compare_small(void)
 {
     sample made;
-    make(&made, true, true, (report_model_options){.nodes_max = 16, .cells_max = 200});
+    make(&made, true, true, (report_model_options){.nodes_max = 16, .cells_max = 100});
     const report_model *model = &made.model;
     report_cell sum;
     add_cells(&model->cells, &sum);
     assert_true(model->tree.count <= 16);
     assert_true(model->bins < BINS);
+    compare_allocations_by_bin(model);
     assert_int_equal(sum.allocs, model->survey.allocations);
     assert_int_equal(sum.bytes, model->survey.bytes);
     assert_int_equal(sum.frees, model->survey.frees);
