@@ -38,7 +38,7 @@
     X(dwfl_standard_find_debuginfo)
 
 typedef struct report_elfutils {
-#define REPORT_MEMBER(name) __typeof__(name) *name;
+#define REPORT_MEMBER(name) __typeof__(name) *(name);
     REPORT_ELFUTILS(REPORT_MEMBER)
 #undef REPORT_MEMBER
 } report_elfutils;

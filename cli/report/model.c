@@ -375,7 +375,7 @@ bool report_model_make(report_model *model, cli_trace_file *file,
         halve_bins(model);
     }
     if (report_layout_failures(model->layout) != 0) {
-        cli_warning("%llu blocks found no place in the map and are left out of it",
+        cli_warning("the map has no place for %llu of the blocks and leaves them out",
                     (unsigned long long)report_layout_failures(model->layout));
     }
     return true;
