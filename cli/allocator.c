@@ -48,6 +48,11 @@ static const cli_allocator *find_by_name(const cli_allocators *list, const char 
     return NULL;
 }
 
+static const char *option_of(const cli_allocators *list)
+{
+    return list->option != NULL ? list->option : "--compare";
+}
+
 static bool add(cli_allocators *list, cli_allocator allocator)
 {
     const cli_allocator *twin = find_by_name(list, allocator.name);
@@ -56,13 +61,13 @@ static bool add(cli_allocators *list, cli_allocator allocator)
             strcmp(twin->library, allocator.library) == 0) {
             return true;
         }
-        cli_error("--compare has two allocators with the name '%s'; give one another: "
+        cli_error("%s has two allocators with the name '%s'; give one another: "
                   "NAME=LIBRARY",
-                  allocator.name);
+                  option_of(list), allocator.name);
         return false;
     }
     if (list->count == CLI_ALLOCATORS_MAX) {
-        cli_error("--compare takes at most %d allocators", CLI_ALLOCATORS_MAX);
+        cli_error("%s takes at most %d allocators", option_of(list), CLI_ALLOCATORS_MAX);
         return false;
     }
     list->items[list->count++] = allocator;
@@ -135,15 +140,25 @@ const char *cli_own_library(const char *name, const char *variable)
     return NULL;
 }
 
-bool cli_allocators_add_tarn(cli_allocators *list)
+bool cli_allocators_add_tarn_as(cli_allocators *list, const char *name)
 {
     const char *path = cli_own_library(TARN_LIBRARY, "TARN_MALLOC_SO");
-    return path != NULL && add(list, (cli_allocator){.name = "tarn", .library = path});
+    return path != NULL && add(list, (cli_allocator){.name = name, .library = path});
+}
+
+bool cli_allocators_add_tarn(cli_allocators *list)
+{
+    return cli_allocators_add_tarn_as(list, "tarn");
 }
 
 /* -------------------------------------------------------------------------------------------------
  * The others.
  */
+const char *cli_allocator_known(size_t index)
+{
+    return index < KNOWN_COUNT ? known[index].name : NULL;
+}
+
 void cli_allocators_add_installed(cli_allocators *list)
 {
     for (size_t i = 0; i < KNOWN_COUNT; i++) {
@@ -174,15 +189,14 @@ static bool add_library(cli_allocators *list, const char *name, const char *path
     if (strchr(path, '/') == NULL && access(path, F_OK) != 0) {
         found = cli_library_find(path);
         if (found == NULL) {
-            cli_error("--compare: there is no library '%s' here or where the loader looks; give "
-                      "its path",
-                      path);
+            cli_error("%s: there is no library '%s' here or where the loader looks; give its path",
+                      option_of(list), path);
             return false;
         }
     }
     const char *fault = cli_library_fault(found);
     if (fault != NULL) {
-        cli_error("--compare: '%s' %s", found, fault);
+        cli_error("%s: '%s' %s", option_of(list), found, fault);
         return false;
     }
     return add(list, (cli_allocator){name, absolute(found), .is_optional = false});
@@ -198,8 +212,8 @@ static bool add_known(cli_allocators *list, const char *word)
         }
         const char *path = cli_library_find(known[i].prefix);
         if (path == NULL) {
-            cli_error("--compare: %s is not installed (no %s*); Debian's package is %s", word,
-                      known[i].prefix, known[i].package);
+            cli_error("%s: %s is not installed (no %s*); Debian's package is %s", option_of(list),
+                      word, known[i].prefix, known[i].package);
             return false;
         }
         return add(list, (cli_allocator){known[i].name, absolute(path), .is_optional = false});
@@ -212,7 +226,7 @@ static bool add_word(cli_allocators *list, const char *word)
 {
     const char *equals = strchr(word, '=');
     if (word[0] == '\0') {
-        cli_error("--compare has an empty name in its list");
+        cli_error("%s has an empty name in its list", option_of(list));
         return false;
     }
     /* The system's malloc is in every comparison; to ask for it is no mistake. */
@@ -226,7 +240,7 @@ static bool add_word(cli_allocators *list, const char *word)
     /* "./a=b.so" is a path: no name has a slash. */
     if (equals != NULL && memchr(word, '/', (size_t)(equals - word)) == NULL) {
         if (equals == word || equals[1] == '\0') {
-            cli_error("--compare: '%s' should be NAME=LIBRARY", word);
+            cli_error("%s: '%s' should be NAME=LIBRARY", option_of(list), word);
             return false;
         }
         return add_library(list, cli_copy_n(word, (size_t)(equals - word)), equals + 1);

@@ -20,6 +20,7 @@ typedef struct cli_allocator {
 
 /* Tarn's is always the first and, in a comparison, the system's the second. */
 typedef struct cli_allocators {
+    const char *option; /* that names them, for messages; NULL: "--compare" */
     size_t count;
     cli_allocator items[CLI_ALLOCATORS_MAX];
 } cli_allocators;
@@ -36,6 +37,12 @@ void cli_allocators_add_system(cli_allocators *list);
 
 /* Adds every known allocator that is installed. */
 void cli_allocators_add_installed(cli_allocators *list);
+
+/* Adds Tarn's library under another name. */
+bool cli_allocators_add_tarn_as(cli_allocators *list, const char *name);
+
+/* The name of a known allocator other than Tarn's and the system's; NULL behind the last one. */
+const char *cli_allocator_known(size_t index);
 
 /* Adds those of a list with commas: "all" (the installed ones), the name of a known one, a library,
  * or NAME=LIBRARY. False, said, when one cannot be had. */

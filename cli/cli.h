@@ -17,12 +17,14 @@
 /* A subcommand; argv[0] is its name. Returns the exit status. */
 typedef int cli_main(int argc, char **argv);
 
-cli_main cli_run;    /* run.c */
-cli_main cli_record; /* record.c */
-cli_main cli_trace;  /* trace.c */
-cli_main cli_report; /* report/report.c */
-cli_main cli_plan;   /* plan.c */
-cli_main cli_probe;  /* probe.c; hidden */
+cli_main cli_run;           /* run.c */
+cli_main cli_record;        /* record.c */
+cli_main cli_trace;         /* trace.c */
+cli_main cli_replay;        /* replay/replay.c */
+cli_main cli_report;        /* report/report.c */
+cli_main cli_plan;          /* plan.c */
+cli_main cli_probe;         /* probe.c; hidden */
+cli_main cli_replay_worker; /* replay/worker.c; hidden */
 
 /* Exit statuses. A subcommand that runs a program returns that program's own and keeps to the rule
  * of env(1) and timeout(1) for the rest. */

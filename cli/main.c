@@ -18,9 +18,11 @@ static const command commands[] = {
     {"run", "tarn run", "run a program on Tarn's malloc, and beside other allocators", cli_run},
     {"record", "tarn record", "record what a program asks of memory", cli_record},
     {"trace", "tarn trace", "show what was recorded", cli_trace},
+    {"replay", "tarn replay", "replay what was recorded on every allocator", cli_replay},
     {"report", "tarn report", "show where a recorded program's memory went", cli_report},
     {"plan", "tarn plan", "pack buffers that live for some time into the least memory", cli_plan},
     {"__probe", "tarn __probe", NULL, cli_probe},
+    {"__replay", "tarn __replay", NULL, cli_replay_worker},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
@@ -55,6 +57,7 @@ static int print_help(void)
          "For example:\n"
          "  tarn run --compare -- sqlite3 :memory: < script.sql\n"
          "  tarn record -o app.trace -- ./app\n"
+         "  tarn replay app.trace\n"
          "  tarn report app.trace -o app.html\n"
          "  tarn plan --minimize --svg plan.svg buffers.csv -o plan.csv\n"
          "\n"
