@@ -18,8 +18,7 @@
 enum { LIBC_TAG = 8 };
 
 static size_t tag_size;
-static tarn_stats (*library_stats)(tarn_heap *heap);
-static tarn_heap *(*library_heap)(void);
+static void (*library_stats)(tarn_malloc_stats *stats, size_t size);
 static tarn_arena arena;
 static tarn_twolevel twolevel;
 
@@ -40,19 +39,42 @@ static void measure_mallinfo(replay_moment *moment)
     moment->footprint = info.arena + info.hblkhd;
 }
 
+/* Tarn's heap as the process has it preloaded; that which is in this program is another. */
+static tarn_stats (*library_heap_stats)(tarn_heap *heap);
+static tarn_heap *(*library_heap)(void);
+
+/* What is free but has not gone back to the kernel is held, too. */
+static uint64_t held(tarn_stats stats, void (*get)(tarn_malloc_stats *stats, size_t size))
+{
+    tarn_malloc_stats all;
+    get(&all, sizeof all);
+    return (uint64_t)stats.footprint + all.dirty;
+}
+
 static void measure_library(replay_moment *moment)
 {
-    moment->footprint = library_stats(library_heap()).footprint;
+    moment->footprint = held(library_heap_stats(library_heap()), library_stats);
 }
 
 static uint64_t library_peak(void)
 {
-    return library_stats(library_heap()).peak_footprint;
+    return library_heap_stats(library_heap()).peak_footprint;
 }
 
 static void measure_nothing(replay_moment *moment)
 {
     (void)moment;
+}
+
+static bool find_library(void)
+{
+    void *heap = dlsym(RTLD_DEFAULT, "tarn_malloc_heap");
+    void *heap_stats = dlsym(RTLD_DEFAULT, "tarn_heap_stats");
+    void *stats = dlsym(RTLD_DEFAULT, "tarn_malloc_stats_get");
+    memcpy(&library_heap, &heap, sizeof heap);
+    memcpy(&library_heap_stats, &heap_stats, sizeof heap_stats);
+    memcpy(&library_stats, &stats, sizeof stats);
+    return heap != NULL && heap_stats != NULL && stats != NULL;
 }
 
 static size_t process_room(void *block, size_t size, size_t alignment)
@@ -67,12 +89,8 @@ bool replay_open_process(replay_subject *subject, replay_job *job)
     (void)job;
     *subject = (replay_subject){
         .heap = tarn_system_heap(), .room = process_room, .measure = measure_nothing};
-    void *stats = dlsym(RTLD_DEFAULT, "tarn_heap_stats");
-    void *heap = dlsym(RTLD_DEFAULT, "tarn_malloc_heap");
     const char *file = file_of("malloc");
-    if (stats != NULL && heap != NULL) {
-        memcpy(&library_stats, &stats, sizeof stats);
-        memcpy(&library_heap, &heap, sizeof heap);
+    if (find_library()) {
         subject->measure = measure_library;
         subject->peak = library_peak;
     } else if (strcmp(file, file_of("mallinfo2")) == 0) {
@@ -94,7 +112,7 @@ static size_t tarn_room(void *block, size_t size, size_t alignment)
 
 static void measure_tarn(replay_moment *moment)
 {
-    moment->footprint = tarn_heap_stats(tarn_malloc_heap()).footprint;
+    moment->footprint = held(tarn_heap_stats(tarn_malloc_heap()), tarn_malloc_stats_get);
 }
 
 static uint64_t tarn_peak(void)

@@ -2,6 +2,7 @@
 #include "player.h"
 
 #include "hand.h"
+#include "map.h"
 #include "parallel.h"
 #include "resident.h"
 #include "ticks.h"
@@ -9,7 +10,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 /*
@@ -147,13 +147,6 @@ static uint32_t play_turn(void *context, uint32_t thread)
 /* -------------------------------------------------------------------------------------------------
  * The whole.
  */
-static void *map_touched(size_t size)
-{
-    void *memory =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    return memory != MAP_FAILED ? memory : NULL;
-}
-
 static bool prepare(solo_player *player, replay_subject *subject, replay_job *job)
 {
     memset(player, 0, sizeof *player);
@@ -163,7 +156,7 @@ static bool prepare(solo_player *player, replay_subject *subject, replay_job *jo
         .times = &job->times,
         .page_size = (uint64_t)sysconf(_SC_PAGESIZE),
         .tick_cost = replay_ticks_cost(),
-        .blocks = map_touched(((size_t)job->tape.slots + 1) * sizeof(replay_block)),
+        .blocks = replay_map(job->tape.slots * sizeof(replay_block), true),
     };
     player->has_threads = job->played == REPLAY_EXACT;
     job->peak_footprint = REPLAY_UNKNOWN;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "region.h"
 
+#include "map.h"
 #include "strategy.h"
 #include "tarn/region.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 /* The range begins at a multiple of this, wherever it is mapped, so that a tape always meets the same
  * alignments. Alignments above it are served by chance. */
@@ -37,9 +37,8 @@ static tarn_region_policy policy_of(const char *name)
 void *replay_map_range(uint64_t size)
 {
     const size_t whole = (size_t)size + RANGE_ALIGNMENT;
-    unsigned char *start = mmap(NULL, whole, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (start == MAP_FAILED) {
+    unsigned char *start = replay_map(whole, false);
+    if (start == NULL) {
         return NULL;
     }
     return start + (RANGE_ALIGNMENT - (uintptr_t)start % RANGE_ALIGNMENT) % RANGE_ALIGNMENT;
@@ -63,9 +62,8 @@ static uint64_t count_partitions(const replay_tape *tape)
 static bool fill_partitions(const replay_tape *tape, tarn_region_options *options)
 {
     const size_t count = (size_t)count_partitions(tape);
-    size_t *sizes = mmap(NULL, count * sizeof *sizes + 1, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (sizes == MAP_FAILED) {
+    size_t *sizes = replay_map(count * sizeof *sizes, true);
+    if (sizes == NULL) {
         return false;
     }
     size_t at = 0;

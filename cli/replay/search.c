@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "region.h"
 
+#include "map.h"
 #include "strategy.h"
 #include "ticks.h"
-
-#include <sys/mman.h>
 
 /*
  * The smallest range: the tape is played in one range after the other, without touching the blocks, and each try
@@ -98,7 +97,7 @@ static bool has_range(range_search *search, uint64_t size)
         return true;
     }
     if (search->range != NULL) {
-        munmap(search->range, (size_t)search->mapped);
+        replay_unmap(search->range, (size_t)search->mapped);
     }
     search->mapped = size + size / 2;
     search->range = replay_map_range(search->mapped);
@@ -170,9 +169,8 @@ void replay_region_search(replay_job *job)
         return;
     }
     search->deadline_ns = replay_now_ns() + job->search_ms * 1000000;
-    search->blocks = mmap(NULL, ((size_t)job->tape.slots + 1) * sizeof *search->blocks,
-                          PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (search->blocks == MAP_FAILED) {
+    search->blocks = replay_map(job->tape.slots * sizeof *search->blocks, true);
+    if (search->blocks == NULL) {
         replay_job_refuse(job, REPLAY_FAILED, "no memory for the addresses of the blocks");
         return;
     }

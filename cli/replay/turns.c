@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "turns.h"
 
+#include "map.h"
+
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* About 20 microseconds: a hand-over that follows soon then needs no call of the kernel. */
 enum { SPINS = 500, STACK_SIZE = 1 << 18 };
@@ -82,20 +83,14 @@ static void *take_turns(void *context)
     return NULL;
 }
 
-static void *map(size_t size)
-{
-    void *memory =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    return memory != MAP_FAILED ? memory : NULL;
-}
-
 bool replay_turns_init(replay_turns *turns, const replay_tape *tape, replay_turn *work,
                        void *context)
 {
     const size_t count = tape->threads > 0 ? tape->threads : 1;
-    uint64_t *lasts = map(count * sizeof *lasts);
-    *turns = (replay_turns){
-        .work = work, .context = context, .threads = map(count * sizeof *turns->threads)};
+    uint64_t *lasts = replay_map(count * sizeof *lasts, true);
+    *turns = (replay_turns){.work = work,
+                            .context = context,
+                            .threads = replay_map(count * sizeof *turns->threads, true)};
     if (lasts == NULL || turns->threads == NULL || !replay_tape_lasts(tape, lasts)) {
         return false;
     }
@@ -104,7 +99,7 @@ bool replay_turns_init(replay_turns *turns, const replay_tape *tape, replay_turn
         turns->threads[i].last = lasts[i];
         sem_init(&turns->threads[i].turn, 0, 0);
     }
-    munmap(lasts, count * sizeof *lasts);
+    replay_unmap(lasts, count * sizeof *lasts);
     turns->threads[0].is_started = true;
     return true;
 }
