@@ -10,7 +10,7 @@
  * than SLACK bytes, are free.
  */
 
-enum { TEND_EVENTS = 256, PASS_US = 1000, SLACK = 1 << 18, ENTRY_BYTES = 16 };
+enum { TEND_EVENTS = 64, PASS_US = 1000, SLACK = 1 << 18, ENTRY_BYTES = 16 };
 
 static tarn_movable movable;
 static uint64_t until_look;

@@ -65,25 +65,25 @@ static void print_help(void)
          "Usage: tarn replay [OPTION]... FILE\n"
          "\n"
          "Options:\n"
-         "  --on=LIST            on these, with commas: all (as without it), single,\n"
-         "                       fixed-partitions, first-fit, next-fit, best-fit, worst-fit,\n"
-         "                       segregated-fit, buddy, two-level, arena, pools, movable,\n"
-         "                       tarn, tarn-malloc, system, jemalloc, mimalloc, tcmalloc,\n"
-         "                       PATH.so or NAME=PATH.so\n"
-         "  --order=ORDER        exact: the program's threads, in the order in which it all\n"
-         "                       happened (as without it); parallel: all at a time; single:\n"
-         "                       one thread\n"
-         "  --rank=FIGURE        what comes first: the least footprint (as without it),\n"
-         "                       resident, time or p99\n"
-         "  --json=FILE          write the results as JSON; -: to standard output\n"
-         "  --pools              replay the blocks of the program's own pools, in the place of\n"
-         "                       those of its malloc\n"
-         "  --what-if=movable    tell what compaction would save if blocks could move\n"
-         "  --plan-deadline=TIME look so long for the best static plan, 2s without it; none:\n"
-         "                       not at all\n"
-         "  --timeout=TIME       end a pass that takes longer, 10min without it\n"
-         "  -q, --quiet          no table and no progress\n"
-         "  -h, --help           this text\n"
+         "  --on=LIST             on these, with commas: all (as without it), single,\n"
+         "                        fixed-partitions, first-fit, next-fit, best-fit,\n"
+         "                        worst-fit, segregated-fit, buddy, two-level, arena, pools,\n"
+         "                        movable, tarn, tarn-malloc, system, jemalloc, mimalloc,\n"
+         "                        tcmalloc, PATH.so or NAME=PATH.so\n"
+         "  --order=ORDER         exact: the program's threads, in the order in which it\n"
+         "                        all happened (as without it); parallel: all at a time;\n"
+         "                        single: one thread\n"
+         "  --rank=FIGURE         what comes first: the least footprint (as without it),\n"
+         "                        resident, time or p99\n"
+         "  --json=FILE           write the results as JSON; -: to standard output\n"
+         "  --pools               replay the blocks of the program's own pools instead of\n"
+         "                        those of its malloc\n"
+         "  --what-if=movable     tell what compaction would save if blocks could move\n"
+         "  --plan-deadline=TIME  look so long for the best static plan, 2s without it;\n"
+         "                        none: not at all\n"
+         "  --timeout=TIME        end a pass that takes longer, 10min without it\n"
+         "  -q, --quiet           no table and no progress\n"
+         "  -h, --help            this text\n"
          "\n"
          "Each allocator has a process of its own; one that crashes is said to. The exit\n"
          "status is 1 when no allocator came to the end, or the file cannot be replayed.");
@@ -346,10 +346,24 @@ static void print_tape(const replay_options *options, const replay_tape *tape, F
             cli_count_text(tape->peak_blocks));
 }
 
-static void warn_of(uint64_t count, const char *what)
+static void note_left_out(uint64_t count, const char *one, const char *many)
 {
     if (count > 0) {
-        cli_note("%" PRIu64 " %s", count, what);
+        cli_note("left out: %" PRIu64 " %s", count, count == 1 ? one : many);
+    }
+}
+
+static void note_all_left_out(const replay_tape *tape)
+{
+    note_left_out(tape->failed, "request that failed in the program",
+                  "requests that failed in the program");
+    note_left_out(tape->huge, "request that is too large to be replayed",
+                  "requests that are too large to be replayed");
+    note_left_out(tape->unknown, "free of a block from before the recording",
+                  "frees of blocks from before the recording");
+    if (tape->twice > 0) {
+        cli_note("%" PRIu64 " of the blocks that were given were live: those are taken as freed",
+                 tape->twice);
     }
 }
 
@@ -373,10 +387,7 @@ static bool read_tape(const replay_options *options, replay_tape *tape, const ch
         return false;
     }
     if (!options->is_quiet) {
-        warn_of(tape->failed, "requests failed in the program and are left out");
-        warn_of(tape->huge, "requests are too large to be replayed and are left out");
-        warn_of(tape->unknown, "frees are of blocks from before the recording and are left out");
-        warn_of(tape->twice, "blocks were given twice and are taken as freed before");
+        note_all_left_out(tape);
     }
     return true;
 }
