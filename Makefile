@@ -58,7 +58,7 @@ install: ## install under PREFIX (default /usr/local); DESTDIR is honoured
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
 
 .PHONY: bench
-bench: ## run the workloads beside others; regions, pools, overlays, compaction, spaces, recording
+bench: ## run the workloads beside others; regions, pools, overlays, compaction, spaces, recording, replay
 	@tools/setup bench
 	@$(MAKE) --no-print-directory all PRESET=bench
 	@bench/run --build build/bench
@@ -68,6 +68,7 @@ bench: ## run the workloads beside others; regions, pools, overlays, compaction,
 	@bench/run-compact --build build/bench $(COMPACT)
 	@bench/run-space --build build/bench $(SPACE)
 	@bench/run-record --build build/bench $(RECORD)
+	@bench/run-replay --build build/bench $(REPLAY)
 
 .PHONY: lint
 lint: ## clang-format, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck

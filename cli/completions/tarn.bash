@@ -40,6 +40,50 @@ _tarn_plan() {
     esac
 }
 
+_tarn_replay_on() {
+    local list=$1 before='' word
+    case $list in
+    *,*) before=${list%,*}, list=${list##*,} ;;
+    esac
+    COMPREPLY=()
+    while IFS= read -r word; do
+        COMPREPLY+=("$before$word")
+    done < <(compgen -W 'all single fixed-partitions first-fit next-fit best-fit worst-fit segregated-fit buddy two-level arena pools movable tarn tarn-malloc system jemalloc mimalloc tcmalloc' -- "$list"; compgen -f -- "$list")
+    compopt -o nospace
+}
+
+# The value of --NAME=... or of --NAME and a word of its own.
+_tarn_replay_value() {
+    case $1 in
+    --on) _tarn_replay_on "$2" ;;
+    --order) mapfile -t COMPREPLY < <(compgen -W 'exact parallel single' -- "$2") ;;
+    --rank) mapfile -t COMPREPLY < <(compgen -W 'footprint resident time p99' -- "$2") ;;
+    --what-if) mapfile -t COMPREPLY < <(compgen -W 'movable' -- "$2") ;;
+    --json)
+        cur=$2
+        _filedir
+        ;;
+    --plan-deadline | --timeout) ;;
+    *) return 1 ;;
+    esac
+}
+
+_tarn_replay() {
+    _tarn_replay_value "$prev" "$cur" && return
+    case $cur in
+    --*=*)
+        _tarn_replay_value "${cur%%=*}" "${cur#*=}"
+        # readline takes what follows the "=" for a word of its own.
+        [[ $COMP_WORDBREAKS == *=* ]] || COMPREPLY=("${COMPREPLY[@]/#/${cur%%=*}=}")
+        ;;
+    -*)
+        mapfile -t COMPREPLY < <(compgen -W '--on= --order= --rank= --json= --pools --what-if= --plan-deadline= --timeout= --quiet --help' -- "$cur")
+        [[ ${COMPREPLY[*]} == *= ]] && compopt -o nospace
+        ;;
+    *) _filedir ;;
+    esac
+}
+
 _tarn_trace() {
     case $cur in
     -*) mapfile -t COMPREPLY < <(compgen -W '--print --help' -- "$cur") ;;
@@ -87,11 +131,13 @@ _tarn() {
 
     if [[ $cword -eq 1 ]]; then
         mapfile -t COMPREPLY < <(compgen -W 'run record trace report plan help --help --version' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run record trace replay plan help --help --version' -- "$cur")
         return
     fi
     case ${words[1]} in
     help)
         mapfile -t COMPREPLY < <(compgen -W 'run record trace report plan' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run record trace replay plan' -- "$cur")
         return
         ;;
     plan)
@@ -104,6 +150,8 @@ _tarn() {
         ;;
     report)
         _tarn_report
+    replay)
+        _tarn_replay
         return
         ;;
     run | record) ;;

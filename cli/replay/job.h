@@ -67,6 +67,7 @@ typedef struct replay_job {
     replay_order order;
     uint64_t range;     /* of a region, bytes; of a search, what to begin with */
     uint64_t search_ms; /* of a search: after so long the best so far has to do */
+    uint64_t memory;    /* bytes that may be resident, so that the machine lives on */
     replay_tape tape;
 
     /* What came of it. */

@@ -3,6 +3,7 @@
 
 #include "cli.h"
 #include "environment.h"
+#include "resident.h"
 #include "signals.h"
 #include "ticks.h"
 #include "utf8.h"
@@ -82,6 +83,7 @@ void replay_launch_start(replay_launch *launch, const char *preload, uint64_t ti
 {
     const pid_t parent = getpid();
     launch->deadline_ns = replay_now_ns() + timeout_ms * 1000000;
+    launch->job->memory = replay_resident_bound();
     launch->process = fork();
     if (launch->process < 0) {
         cli_fail_errno("cannot start a process");

@@ -4,6 +4,7 @@
 #include "deal.h"
 #include "hand.h"
 #include "map.h"
+#include "resident.h"
 #include "ticks.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { SPINS = 200, STACK_SIZE = 1 << 18 };
+enum { SPINS = 200, LOOK_EVENTS = 1 << 14, STACK_SIZE = 1 << 18 };
 
 typedef struct parallel_player parallel_player;
 
@@ -30,6 +31,7 @@ struct parallel_player {
     replay_job *job;
     replay_deal deal;
     _Atomic(uint32_t) *done; /* by slot: events */
+    _Atomic(bool) is_stopped;
     parallel_worker *workers;
 };
 
@@ -49,6 +51,16 @@ static void rest(unsigned spin)
 #endif
 }
 
+/* Looks now and then whether there is memory left; the first one that finds none says so. */
+static bool goes_on(parallel_player *player, uint64_t number)
+{
+    if (number % LOOK_EVENTS == 0 && replay_resident_now() > player->job->memory &&
+        !atomic_exchange(&player->is_stopped, true)) {
+        replay_job_is_within(player->job);
+    }
+    return !atomic_load_explicit(&player->is_stopped, memory_order_relaxed);
+}
+
 static void await(parallel_worker *worker, const _Atomic(uint32_t) *done, uint32_t turn)
 {
     if (atomic_load_explicit(done, memory_order_acquire) == turn) {
@@ -56,7 +68,8 @@ static void await(parallel_worker *worker, const _Atomic(uint32_t) *done, uint32
     }
     const uint64_t from = replay_ticks();
     unsigned spin = 0;
-    while (atomic_load_explicit(done, memory_order_acquire) != turn) {
+    while (atomic_load_explicit(done, memory_order_acquire) != turn &&
+           !atomic_load_explicit(&worker->player->is_stopped, memory_order_relaxed)) {
         rest(spin++);
     }
     worker->waited += replay_ticks() - from;
@@ -69,11 +82,22 @@ static void play(parallel_worker *worker)
         const replay_dealt *dealt = &worker->share->events[i];
         _Atomic(uint32_t) *done = &player->done[dealt->event.slot];
         await(worker, done, dealt->turn);
+        if (!goes_on(player, i)) {
+            break;
+        }
         replay_hand_one(&worker->hand, &dealt->event);
         atomic_store_explicit(done, dealt->turn + 1, memory_order_release);
         if (dealt->starts != 0) {
             sem_post(&player->workers[dealt->starts].start);
         }
+    }
+}
+
+/* Those that never began begin, to end. */
+static void stop_others(parallel_player *player)
+{
+    for (uint32_t i = 0; i < player->job->tape.threads; i++) {
+        sem_post(&player->workers[i].start);
     }
 }
 
@@ -84,6 +108,9 @@ static void *work(void *context)
     }
     const uint64_t from = replay_ticks();
     play(worker);
+    if (atomic_load(&worker->player->is_stopped)) {
+        stop_others(worker->player);
+    }
     worker->hand.ticks = replay_ticks() - from - worker->waited;
     return NULL;
 }
@@ -159,6 +186,7 @@ void replay_play_parallel(replay_subject *subject, replay_job *job)
     if (!start(player)) {
         return;
     }
+    replay_resident_begin();
     const uint64_t from = replay_now_ns();
     sem_post(&player->workers[0].start);
     for (uint32_t i = 0; i < job->tape.threads; i++) {

@@ -80,6 +80,9 @@ static bool fetch(solo_player *player)
     if (player->cursor < player->first + player->filled) {
         return true;
     }
+    if (!replay_job_is_within(player->hand.job)) {
+        return false;
+    }
     const replay_tape *tape = &player->hand.job->tape;
     player->first = player->cursor;
     player->filled = replay_tape_fetch(tape, player->first, player->events, EVENTS_AT_ONCE);

@@ -99,3 +99,16 @@ uint64_t replay_resident_peak(void)
 {
     return beyond_base("VmHWM:");
 }
+
+uint64_t replay_resident_bound(void)
+{
+    char text[STATUS_SIZE];
+    const int file = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+    const ssize_t size = file >= 0 ? read(file, text, sizeof text - 1) : 0;
+    text[size > 0 ? size : 0] = '\0';
+    if (file >= 0) {
+        close(file);
+    }
+    const uint64_t available = figure(text, "MemAvailable:");
+    return available != 0 ? available / 2 : UINT64_MAX;
+}

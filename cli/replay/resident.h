@@ -16,4 +16,8 @@ void replay_resident_begin(void);
 uint64_t replay_resident_now(void);
 uint64_t replay_resident_peak(void);
 
+/* Bytes of memory that can be had on this machine now without harm to what else runs: half of what the
+ * kernel calls available. */
+uint64_t replay_resident_bound(void);
+
 #endif

@@ -127,8 +127,9 @@ static bool is_late(const range_search *search)
 /* Finds a range that serves; `refused` is one that does not, or less than which none can. */
 static uint64_t grow(range_search *search, uint64_t *refused)
 {
-    /* What no region has granules for. */
-    static const uint64_t most = (UINT64_C(1) << 35) - 16;
+    /* What no region has granules for, or no machine memory. */
+    static const uint64_t granules_end = (UINT64_C(1) << 35) - 16;
+    const uint64_t most = search->job->memory < granules_end ? search->job->memory : granules_end;
     double part = 1.0 / 128;
     const uint64_t least = *refused;
     for (;;) {
@@ -177,8 +178,9 @@ void replay_region_search(replay_job *job)
     uint64_t refused = replay_region_least(job->strategy, &job->tape);
     const uint64_t served = grow(search, &refused);
     if (served == 0) {
-        replay_job_refuse(job, REPLAY_FAILED,
-                          "no range that a region can have serves all requests");
+        replay_job_refuse(
+            job, REPLAY_FAILED,
+            "no range serves all requests that a region can have, and the machine memory for");
         return;
     }
     job->found = narrow(search, refused, served);

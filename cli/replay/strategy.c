@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "strategy.h"
 
+#include "resident.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,6 +70,15 @@ bool replay_job_refuse(replay_job *job, replay_status status, const char *format
     va_end(arguments);
     job->status = status;
     return false;
+}
+
+bool replay_job_is_within(replay_job *job)
+{
+    const uint64_t resident = replay_resident_now();
+    return resident <= job->memory ||
+           replay_job_refuse(job, REPLAY_FAILED,
+                             "took %llu MiB and was stopped, so that the machine has memory left",
+                             (unsigned long long)(resident >> 20));
 }
 
 void replay_job_conclude(replay_job *job)

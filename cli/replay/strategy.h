@@ -55,6 +55,9 @@ static inline bool replay_strategy_is_region(const replay_strategy *strategy)
 bool replay_job_refuse(replay_job *job, replay_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* As that, once more memory is resident than the job may take. */
+bool replay_job_is_within(replay_job *job);
+
 /* The status of a job that came to its end. */
 void replay_job_conclude(replay_job *job);
 
