@@ -54,7 +54,7 @@ static void rest(unsigned spin)
 /* Looks now and then whether there is memory left; the first one that finds none says so. */
 static bool goes_on(parallel_player *player, uint64_t number)
 {
-    if (number % LOOK_EVENTS == 0 && replay_resident_now() > player->job->memory &&
+    if (number % LOOK_EVENTS == LOOK_EVENTS - 1 && replay_resident_now() > player->job->memory &&
         !atomic_exchange(&player->is_stopped, true)) {
         replay_job_is_within(player->job);
     }

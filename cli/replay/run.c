@@ -48,7 +48,6 @@ static void end_search(run_search *search, replay_end end)
     const replay_job *job = search->launch.job;
     if (end == REPLAY_ENDED && job->status == REPLAY_OK) {
         search->run->range = job->found;
-        search->run->tries = job->tries;
         search->run->about = cli_format("%s; %llu tries to find the range", search->run->about,
                                         (unsigned long long)job->tries);
     } else {

@@ -18,7 +18,6 @@ typedef struct replay_run {
     replay_status status; /* REPLAY_UNFINISHED: it crashed, or was not come to */
     const char *error;    /* NULL: none */
     uint64_t range;       /* of a region, bytes */
-    uint64_t tries;       /* that it took to find it */
     replay_launch speed;
     replay_launch shape;
     unsigned rank; /* from 1 on; 0: none */

@@ -18,16 +18,17 @@
  * every two become one, so nothing has to be known of the length beforehand. Each leaves two points: where live
  * bytes were most in it, and its end.
  *
- * A realloc that has given up its block (TRACE_MOVE) and is not back has that block under its thread's number in
- * the pool MOVING, where it keeps its slot: who is taken out of the slots and put in at once gets the same number.
+ * A realloc that has given up its block (TRACE_MOVE) and is not back has that block in a pool of its thread's, where
+ * it keeps its slot: who is taken out of the slots and put in at once gets the same number. Pools of the program are
+ * read only where its malloc is not, so the two never meet.
  */
 
 enum {
     BUCKETS_MAX = REPLAY_POINTS_MAX / 2,
     BUFFER_EVENTS = 4096,
-    MALLOC = 0, /* pools of the slots; those of the trace come behind */
-    MOVING = 1,
-    FIRST_POOL = 2,
+    MALLOC = 0, /* pool of the slots; the others come behind */
+    FIRST_POOL = 1,
+    POOLS_MAX = 1 << 24, /* a damaged file may name any number: those far out are one */
     NO_THREAD = 0
 };
 
@@ -75,13 +76,13 @@ static void *with_room(void *array, size_t *room, size_t index, size_t size)
     }
     const size_t larger = index / 2 * 3 + 1024;
     unsigned char *moved = larger <= SIZE_MAX / size ? realloc(array, larger * size) : NULL;
-    if (moved == NULL) {
-        errno = ENOMEM;
-        cli_fail_errno("no memory for the blocks of the trace");
+    if (moved != NULL) {
+        memset(moved + *room * size, 0, (larger - *room) * size);
+        *room = larger;
+        return moved;
     }
-    memset(moved + *room * size, 0, (larger - *room) * size);
-    *room = larger;
-    return moved;
+    errno = ENOMEM;
+    cli_fail_errno("no memory for the blocks of the trace");
 }
 
 /* -------------------------------------------------------------------------------------------------
@@ -293,8 +294,7 @@ static void note_peaks(tape_reading *reading)
 
 static uint32_t thread_of(tape_reading *reading)
 {
-    /* A damaged file may name any; those far out are one. */
-    const size_t index = reading->number < 1u << 24 ? reading->number : 0;
+    const size_t index = reading->number < POOLS_MAX ? reading->number : 0;
     reading->threads =
         with_room(reading->threads, &reading->thread_room, index, sizeof *reading->threads);
     if (reading->threads[index] == NO_THREAD) {
@@ -305,9 +305,9 @@ static uint32_t thread_of(tape_reading *reading)
     return reading->threads[index] - 1;
 }
 
-static uint64_t mover_of(const tape_reading *reading)
+static uint32_t pool_of(uint32_t number)
 {
-    return (uint64_t)reading->number + 1;
+    return number < POOLS_MAX ? number + FIRST_POOL : FIRST_POOL;
 }
 
 static void put(tape_reading *reading, replay_op op, uint32_t slot, const trace_event *from)
@@ -387,36 +387,31 @@ static void read_free(tape_reading *reading, uint32_t pool, const trace_event *e
 
 static void read_move(tape_reading *reading, const trace_event *event)
 {
-    free_twin(reading, MOVING, mover_of(reading));
-    if (cli_slots_remove(reading->slots, MALLOC, event->block) == CLI_SLOT_NONE) {
-        return;
+    const uint32_t mover = pool_of(reading->number);
+    free_twin(reading, mover, event->block);
+    if (cli_slots_remove(reading->slots, MALLOC, event->block) != CLI_SLOT_NONE) {
+        cli_slots_add(reading->slots, mover, event->block);
     }
-    cli_slots_add(reading->slots, MOVING, mover_of(reading));
-}
-
-/* Where the block of a realloc stands now: under its address, or given up before. */
-static bool take_old(tape_reading *reading, const trace_event *event)
-{
-    return cli_slots_remove(reading->slots, MOVING, mover_of(reading)) != CLI_SLOT_NONE ||
-           cli_slots_remove(reading->slots, MALLOC, event->old_block) != CLI_SLOT_NONE;
 }
 
 static void read_realloc(tape_reading *reading, const trace_event *event)
 {
+    const uint32_t mover = pool_of(reading->number);
+    const bool has_moved = cli_slots_find(reading->slots, mover, event->old_block) != CLI_SLOT_NONE;
+    const uint32_t pool = has_moved ? mover : MALLOC;
     if (!is_playable(reading, event)) {
         /* The old block lives on; if it was given up, it is back. */
-        if (cli_slots_find(reading->slots, MOVING, mover_of(reading)) != CLI_SLOT_NONE) {
+        if (has_moved) {
             free_twin(reading, MALLOC, event->old_block);
-            take_old(reading, event);
+            cli_slots_remove(reading->slots, mover, event->old_block);
             cli_slots_add(reading->slots, MALLOC, event->old_block);
         }
         return;
     }
-    if (event->block != event->old_block ||
-        cli_slots_find(reading->slots, MOVING, mover_of(reading)) != CLI_SLOT_NONE) {
+    if (has_moved || event->block != event->old_block) {
         free_twin(reading, MALLOC, event->block);
     }
-    const bool is_known = take_old(reading, event);
+    const bool is_known = cli_slots_remove(reading->slots, pool, event->old_block) != CLI_SLOT_NONE;
     const uint32_t slot = cli_slots_add(reading->slots, MALLOC, event->block);
     put(reading, is_known ? REPLAY_REALLOC : REPLAY_ALLOC, slot, event);
 }
@@ -428,7 +423,7 @@ static void put_gone(void *context, uint32_t slot)
 
 static void read_pool_event(tape_reading *reading, const trace_event *event)
 {
-    const uint32_t pool = event->pool < UINT32_MAX / 64 ? event->pool + FIRST_POOL : FIRST_POOL;
+    const uint32_t pool = pool_of(event->pool);
     switch (event->op) {
     case TRACE_POOL_ALLOC:
         read_alloc(reading, pool, event);

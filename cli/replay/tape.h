@@ -61,7 +61,7 @@ typedef struct replay_tape {
     uint64_t failed;  /* requests that the program was refused; left out */
     uint64_t unknown; /* frees of blocks that the trace never gave; left out */
     uint64_t twice;   /* blocks given while they were live: taken as freed before */
-    uint64_t huge;    /* requests of 256 TiB and more; left out */
+    uint64_t huge;    /* requests of 128 TiB and more; left out */
     uint32_t slots;
     uint32_t threads;
     bool is_cut;

@@ -2,11 +2,10 @@
 #include "theory.h"
 
 #include "cli.h"
+#include "signals.h"
 #include "tarn/overlay.h"
 #include "tarn/region.h"
-#include "ticks.h"
 
-#include <poll.h>
 #include <stdlib.h>
 
 /*
@@ -226,9 +225,8 @@ static void add_buffer(plan_survey *survey, opened *block, uint64_t death)
 static bool goes_on(void *context, const tarn_overlay_progress *progress)
 {
     const int *signals = context;
-    struct pollfd wait = {.fd = *signals, .events = POLLIN};
     cli_progress("planning: %lld bytes", (long long)progress->height);
-    return poll(&wait, 1, 0) <= 0;
+    return cli_signals_pass(*signals, 0) == 0;
 }
 
 /* Plans the marked blocks, or all. */

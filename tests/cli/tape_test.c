@@ -303,6 +303,56 @@ static void a_block_that_is_given_while_it_is_live_was_freed_before(void **state
     end(twin, tape);
 }
 
+/* The first thread's realloc has given up a block whose address the second one gets, and gives up as well. */
+static void two_threads_may_move_blocks_of_one_address(void **state)
+{
+    (void)state;
+    tape_twin *twin = calloc(1, sizeof *twin);
+    replay_tape *tape = calloc(1, sizeof *tape);
+    assert_true(twin != NULL && tape != NULL);
+    begin(twin);
+    write_event(twin, (trace_event){.op = TRACE_MALLOC, .thread = 1, .block = 64, .size = 100});
+    write_event(twin, (trace_event){.op = TRACE_MOVE, .thread = 1, .block = 64});
+    write_event(twin, (trace_event){.op = TRACE_MALLOC, .thread = 2, .block = 64, .size = 30});
+    write_event(twin, (trace_event){.op = TRACE_MOVE, .thread = 2, .block = 64});
+    write_event(twin,
+                (trace_event){
+                    .op = TRACE_REALLOC, .thread = 1, .old_block = 64, .block = 640, .size = 1000});
+    write_event(
+        twin,
+        (trace_event){.op = TRACE_REALLOC, .thread = 2, .old_block = 64, .block = 64, .size = 7});
+    write_event(twin, (trace_event){.op = TRACE_FREE, .thread = 2, .block = 640});
+    read_back(twin, tape, false);
+    assert_int_equal(tape->count, 5);
+    assert_int_equal(tape->reallocs, 2);
+    assert_int_equal(tape->twice, 0);
+    assert_int_equal(tape->unknown, 0);
+    assert_int_equal(tape->peak_live, 1030);
+    assert_int_equal(tape->live_end, 7);
+    assert_int_equal(tape->slots, 2);
+    end(twin, tape);
+}
+
+static void a_block_whose_realloc_failed_is_back(void **state)
+{
+    (void)state;
+    tape_twin *twin = calloc(1, sizeof *twin);
+    replay_tape *tape = calloc(1, sizeof *tape);
+    assert_true(twin != NULL && tape != NULL);
+    begin(twin);
+    write_event(twin, (trace_event){.op = TRACE_MALLOC, .thread = 1, .block = 64, .size = 100});
+    write_event(twin, (trace_event){.op = TRACE_MOVE, .thread = 1, .block = 64});
+    write_event(twin,
+                (trace_event){.op = TRACE_REALLOC, .thread = 1, .old_block = 64, .size = 1000});
+    write_event(twin, (trace_event){.op = TRACE_FREE, .thread = 2, .block = 64});
+    read_back(twin, tape, false);
+    assert_int_equal(tape->failed, 1);
+    assert_int_equal(tape->unknown, 0);
+    assert_int_equal(tape->count, 2);
+    assert_int_equal(tape->live_end, 0);
+    end(twin, tape);
+}
+
 static void sizes_that_no_event_has_room_for_are_left_out(void **state)
 {
     (void)state;
@@ -370,6 +420,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tape_is_what_the_naive_twin_says),
         cmocka_unit_test(a_block_that_is_given_while_it_is_live_was_freed_before),
+        cmocka_unit_test(two_threads_may_move_blocks_of_one_address),
+        cmocka_unit_test(a_block_whose_realloc_failed_is_back),
         cmocka_unit_test(sizes_that_no_event_has_room_for_are_left_out),
         cmocka_unit_test(pools_are_played_when_asked_for_with_their_resets),
         cmocka_unit_test(classes_hold_what_is_in_them),
