@@ -8,9 +8,12 @@
 
 #include "job.h"
 
+/* Values below this have a bar of their own. */
+enum { REPLAY_EXACT_BARS = 2 * REPLAY_STEPS };
+
 static inline unsigned replay_bar_of(uint64_t value)
 {
-    if (value < 2 * REPLAY_STEPS) {
+    if (value < (uint64_t)REPLAY_EXACT_BARS) {
         return (unsigned)value;
     }
     const unsigned log2 = 63u - (unsigned)__builtin_clzll(value);
@@ -21,7 +24,7 @@ static inline unsigned replay_bar_of(uint64_t value)
 /* The middle of the bar. */
 static inline double replay_bar_value(unsigned bar)
 {
-    if (bar < 2 * REPLAY_STEPS) {
+    if (bar < (unsigned)REPLAY_EXACT_BARS) {
         return bar;
     }
     const unsigned shift = bar / REPLAY_STEPS - 1;

@@ -133,7 +133,7 @@ static void put_figures(cli_json *json, const replay_run *run)
     put_part(json, "external_end", replay_moment_external(&job->at_end));
     put_part(json, "internal_end", replay_moment_internal(&job->at_end));
     cli_json_close(json, '}');
-    cli_json_count(json, "failures", run->speed.job->failures);
+    cli_json_count(json, "failures", job->failures);
     cli_json_count(json, "rank", run->rank);
     put_curve(json, job);
 }

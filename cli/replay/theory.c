@@ -40,6 +40,7 @@ typedef struct opened {
 
 typedef struct plan_survey {
     const replay_tape *tape;
+    int signals;  /* of cli_signals_catch() */
     opened *open; /* by slot; size REPLAY_UNBORN: none */
     uint64_t count;
     uint64_t bars[BARS];
@@ -230,8 +231,7 @@ static bool goes_on(void *context, const tarn_overlay_progress *progress)
 }
 
 /* Plans the marked blocks, or all. */
-static bool plan(plan_survey *survey, uint64_t deadline_ms, int *signals,
-                 tarn_overlay_result *result)
+static bool plan(plan_survey *survey, uint64_t deadline_ms, tarn_overlay_result *result)
 {
     static const survey_steps steps = {do_nothing, add_buffer};
     survey->buffer_count = 0;
@@ -239,7 +239,7 @@ static bool plan(plan_survey *survey, uint64_t deadline_ms, int *signals,
         return false;
     }
     const tarn_overlay_options options = {
-        .deadline_ms = deadline_ms, .progress = goes_on, .context = signals};
+        .deadline_ms = deadline_ms, .progress = goes_on, .context = &survey->signals};
     int64_t *offsets = malloc((survey->buffer_count + 1) * sizeof *offsets);
     const bool is_planned =
         offsets != NULL &&
@@ -251,10 +251,10 @@ static bool plan(plan_survey *survey, uint64_t deadline_ms, int *signals,
     return is_planned;
 }
 
-static replay_plan plan_whole(plan_survey *survey, uint64_t deadline_ms, int *signals)
+static replay_plan plan_whole(plan_survey *survey, uint64_t deadline_ms)
 {
     tarn_overlay_result result;
-    if (!plan(survey, deadline_ms, signals, &result)) {
+    if (!plan(survey, deadline_ms, &result)) {
         return (replay_plan){.reason = "the planner found none in its time"};
     }
     return (replay_plan){.is_there = true,
@@ -277,14 +277,14 @@ static bool find_largest(plan_survey *survey)
     return survey->marks != NULL && go_through(survey, &marking);
 }
 
-static replay_plan plan_largest(plan_survey *survey, uint64_t deadline_ms, int *signals)
+static replay_plan plan_largest(plan_survey *survey, uint64_t deadline_ms)
 {
     tarn_overlay_result result;
     replay_plan best = {.lower_bound = survey->tape->peak_live,
                         .method = "best fit, each block as it comes",
                         .height = place_by_best_fit(survey)};
     survey->has_failed = false;
-    if (find_largest(survey) && plan(survey, deadline_ms, signals, &result)) {
+    if (find_largest(survey) && plan(survey, deadline_ms, &result)) {
         const uint64_t others = place_by_best_fit(survey);
         const uint64_t step = survey->alignment;
         const uint64_t below = ((uint64_t)result.height + step - 1) / step * step;
@@ -306,13 +306,13 @@ static replay_plan plan_of(const replay_tape *tape, uint64_t deadline_ms, int si
     replay_plan plan = {.reason = "no memory for the blocks"};
     const bool is_small = count <= BUFFERS_MAX;
     survey->tape = tape;
+    survey->signals = signals;
     survey->alignment = GRANULE;
     survey->open = malloc(((size_t)tape->slots + 1) * sizeof *survey->open);
     survey->buffers =
         malloc(((is_small ? (size_t)count : LARGEST_MAX) + 1) * sizeof *survey->buffers);
     if (survey->open != NULL && survey->buffers != NULL) {
-        plan = is_small ? plan_whole(survey, deadline_ms, &signals)
-                        : plan_largest(survey, deadline_ms, &signals);
+        plan = is_small ? plan_whole(survey, deadline_ms) : plan_largest(survey, deadline_ms);
     }
     plan.buffers = count;
     free(survey->open);

@@ -44,6 +44,15 @@ typedef struct tape_twin {
     uint64_t given;  /* names, so far */
 } tape_twin;
 
+static void *zeroed(size_t size)
+{
+    void *memory = calloc(1, size);
+    if (memory == NULL) {
+        abort();
+    }
+    return memory;
+}
+
 static bool put(void *context, const void *bytes, size_t size)
 {
     return fwrite(bytes, 1, size, context) == size;
@@ -63,11 +72,13 @@ static void begin(tape_twin *twin)
     const int descriptor = mkstemp(twin->path);
     assert_true(descriptor >= 0);
     twin->file = fdopen(descriptor, "wb");
+    if (twin->file == NULL) {
+        abort();
+    }
     twin->writer = trace_writer_create(
         &(trace_writer_options){.sink = put, .context = twin->file, .unit_ns = 1});
     assert_non_null(twin->writer);
-    twin->lives = calloc(2 * STEPS, sizeof *twin->lives);
-    assert_non_null(twin->lives);
+    twin->lives = zeroed((size_t)2 * STEPS * sizeof *twin->lives);
 }
 
 static void write_event(tape_twin *twin, trace_event event)
@@ -208,9 +219,10 @@ static void write_random(tape_twin *twin)
 /* Plays the tape with sizes alone. */
 static void expect_events(const replay_tape *tape, const tape_twin *twin)
 {
-    uint64_t *sizes = calloc(tape->slots + 1, sizeof *sizes); /* one more than they are; 0: free */
-    uint64_t *lasts = calloc(tape->threads + 1, sizeof *lasts);
-    uint64_t *seen = calloc(tape->threads + 1, sizeof *seen);
+    uint64_t *sizes =
+        zeroed(((size_t)tape->slots + 1) * sizeof *sizes); /* one more than they are; 0: free */
+    uint64_t *lasts = zeroed(((size_t)tape->threads + 1) * sizeof *lasts);
+    uint64_t *seen = zeroed(((size_t)tape->threads + 1) * sizeof *seen);
     uint64_t live = 0;
     for (uint64_t i = 0; i < tape->count; i++) {
         replay_event event;
@@ -253,9 +265,8 @@ static void a_tape_is_what_the_naive_twin_says(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 3; seed++) {
-        tape_twin *twin = calloc(1, sizeof *twin);
-        replay_tape *tape = calloc(1, sizeof *tape);
-        assert_true(twin != NULL && tape != NULL);
+        tape_twin *twin = zeroed(sizeof *twin);
+        replay_tape *tape = zeroed(sizeof *tape);
         twin->random = seed * UINT64_C(0x9E3779B97F4A7C15);
         print_message("seed %llu\n", (unsigned long long)seed);
         begin(twin);
@@ -283,9 +294,8 @@ static void a_tape_is_what_the_naive_twin_says(void **state)
 static void a_block_that_is_given_while_it_is_live_was_freed_before(void **state)
 {
     (void)state;
-    tape_twin *twin = calloc(1, sizeof *twin);
-    replay_tape *tape = calloc(1, sizeof *tape);
-    assert_true(twin != NULL && tape != NULL);
+    tape_twin *twin = zeroed(sizeof *twin);
+    replay_tape *tape = zeroed(sizeof *tape);
     begin(twin);
     const trace_event first = {.op = TRACE_MALLOC, .thread = 1, .block = 64, .size = 100};
     const trace_event other = {.op = TRACE_MALLOC, .thread = 1, .block = 128, .size = 7};
@@ -307,9 +317,8 @@ static void a_block_that_is_given_while_it_is_live_was_freed_before(void **state
 static void two_threads_may_move_blocks_of_one_address(void **state)
 {
     (void)state;
-    tape_twin *twin = calloc(1, sizeof *twin);
-    replay_tape *tape = calloc(1, sizeof *tape);
-    assert_true(twin != NULL && tape != NULL);
+    tape_twin *twin = zeroed(sizeof *twin);
+    replay_tape *tape = zeroed(sizeof *tape);
     begin(twin);
     write_event(twin, (trace_event){.op = TRACE_MALLOC, .thread = 1, .block = 64, .size = 100});
     write_event(twin, (trace_event){.op = TRACE_MOVE, .thread = 1, .block = 64});
@@ -336,9 +345,8 @@ static void two_threads_may_move_blocks_of_one_address(void **state)
 static void a_block_whose_realloc_failed_is_back(void **state)
 {
     (void)state;
-    tape_twin *twin = calloc(1, sizeof *twin);
-    replay_tape *tape = calloc(1, sizeof *tape);
-    assert_true(twin != NULL && tape != NULL);
+    tape_twin *twin = zeroed(sizeof *twin);
+    replay_tape *tape = zeroed(sizeof *tape);
     begin(twin);
     write_event(twin, (trace_event){.op = TRACE_MALLOC, .thread = 1, .block = 64, .size = 100});
     write_event(twin, (trace_event){.op = TRACE_MOVE, .thread = 1, .block = 64});
@@ -356,9 +364,8 @@ static void a_block_whose_realloc_failed_is_back(void **state)
 static void sizes_that_no_event_has_room_for_are_left_out(void **state)
 {
     (void)state;
-    tape_twin *twin = calloc(1, sizeof *twin);
-    replay_tape *tape = calloc(1, sizeof *tape);
-    assert_true(twin != NULL && tape != NULL);
+    tape_twin *twin = zeroed(sizeof *twin);
+    replay_tape *tape = zeroed(sizeof *tape);
     begin(twin);
     write_event(twin, (trace_event){
                           .op = TRACE_MALLOC, .thread = 1, .block = 64, .size = UINT64_C(1) << 60});
@@ -377,9 +384,8 @@ static void sizes_that_no_event_has_room_for_are_left_out(void **state)
 static void pools_are_played_when_asked_for_with_their_resets(void **state)
 {
     (void)state;
-    tape_twin *twin = calloc(1, sizeof *twin);
-    replay_tape *tape = calloc(1, sizeof *tape);
-    assert_true(twin != NULL && tape != NULL);
+    tape_twin *twin = zeroed(sizeof *twin);
+    replay_tape *tape = zeroed(sizeof *tape);
     begin(twin);
     write_event(twin, (trace_event){.op = TRACE_MALLOC, .thread = 1, .block = 64, .size = 5000});
     for (uint64_t i = 0; i < 10; i++) {
