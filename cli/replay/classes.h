@@ -3,9 +3,9 @@
 #define TARN_CLI_REPLAY_CLASSES_H
 
 /*
- * Classes of sizes: each multiple of 16 up to 128 bytes, and eight for each power of two above, so that a block
- * is at most an eighth larger than what was asked for. They say how many partitions of which size a trace needs,
- * and which pools.
+ * Classes of sizes: each multiple of 16 up to 128 bytes, and eight for each power of two above, so
+ * that a block is at most an eighth larger than what was asked for. They say how many partitions of
+ * which size a trace needs, and which pools.
  */
 
 #include <stddef.h>

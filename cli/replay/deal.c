@@ -5,7 +5,8 @@
 
 enum { EVENTS_AT_ONCE = 4096, NONE = 0 };
 
-/* What is needed while dealing. Numbers of slots are one more than they are, so that zeroed memory has none. */
+/* What is needed while dealing. Numbers of slots are one more than they are, so that zeroed
+ * memory has none. */
 typedef struct tape_dealer {
     replay_deal *deal;
     uint32_t *slot_of;      /* by slot of the tape: ours */

@@ -13,8 +13,8 @@
  *     [ mark |  ...  | word |  ...  | word |  ...  | mark ]
  *       first 8        one at each page's start     last 8
  *
- * The marks and words are those of the slot and the size, so two blocks that overlap spoil each other's. A block of
- * less than 16 bytes has one mark, as much of it as there is room for.
+ * The marks and words are those of the slot and the size, so two blocks that overlap spoil each
+ * other's. A block of less than 16 bytes has one mark, as much of it as there is room for.
  */
 
 static size_t alignment_of(const replay_event *event)
@@ -116,7 +116,8 @@ static size_t mark_size(size_t size)
     return size < sizeof(uint64_t) ? size : sizeof(uint64_t);
 }
 
-/* Offset of the word of the first page that begins within the block, behind the mark and before the other. */
+/* Offset of the word of the first page that begins within the block, behind the mark and before
+ * the other. */
 static size_t first_page(const replay_hand *hand, const unsigned char *at)
 {
     const size_t into = (uintptr_t)at % hand->page_size;
@@ -139,8 +140,8 @@ static void write_marks(const replay_hand *hand, uint32_t slot, const replay_blo
     memcpy(at + last, &mark, sizeof mark);
 }
 
-/* Looks at the marks that a block of `old` bytes had, as far as `size` bytes of it are left; the pages too if it stands
- * where it stood. */
+/* Looks at the marks that a block of `old` bytes had, as far as `size` bytes of it are left; the
+ * pages too if it stands where it stood. */
 static bool has_marks(const replay_hand *hand, uint32_t slot, const unsigned char *at, size_t old,
                       size_t size, bool has_stayed)
 {

@@ -3,8 +3,8 @@
 #define TARN_CLI_REPLAY_HAND_H
 
 /*
- * A hand: one thread's way of doing the operations of a tape, and what it counts meanwhile. The pointers of the
- * blocks are shared by all hands.
+ * A hand: one thread's way of doing the operations of a tape, and what it counts meanwhile. The
+ * pointers of the blocks are shared by all hands.
  */
 
 #include "strategy.h"
@@ -38,8 +38,8 @@ void replay_hand_speed(replay_hand *hand, const replay_event *events, size_t cou
 /* Does one event in the same way; its time is the caller's to take. */
 void replay_hand_one(replay_hand *hand, const replay_event *event);
 
-/* Does them with a clock at each; touches every page of each block and verifies it. False, with the job's status and
- * error set, when a block is damaged. */
+/* Does them with a clock at each; touches every page of each block and verifies it. False, with
+ * the job's status and error set, when a block is damaged. */
 bool replay_hand_shape(replay_hand *hand, const replay_event *events, size_t count);
 
 #endif

@@ -3,7 +3,8 @@
 #define TARN_CLI_REPLAY_HISTOGRAM_H
 
 /*
- * Times, counted in bars of which each is at most a 32nd wide, so that a percentile is exact to 3 %.
+ * Times, counted in bars of which each is at most a 32nd wide, so that a percentile is exact to 3
+ * %.
  */
 
 #include "job.h"

@@ -3,8 +3,8 @@
 #define TARN_CLI_REPLAY_JOB_H
 
 /*
- * A job: what one process is told to play, and what it found out. It lies in memory that both processes map, so
- * that what was written before a crash is there after it, and has no pointers.
+ * A job: what one process is told to play, and what it found out. It lies in memory that both
+ * processes map, so that what was written before a crash is there after it, and has no pointers.
  */
 
 #include "tape.h"

@@ -30,7 +30,8 @@ typedef enum replay_end {
 void replay_launch_create(replay_launch *launch, const replay_tape *tape);
 void replay_launch_free(replay_launch *launch);
 
-/* Starts the job's process, with `preload` (NULL: nothing) as its LD_PRELOAD, to be ended after `timeout_ms`. */
+/* Starts the job's process, with `preload` (NULL: nothing) as its LD_PRELOAD, to be ended after
+ * `timeout_ms`. */
 void replay_launch_start(replay_launch *launch, const char *preload, uint64_t timeout_ms);
 
 /* Waits until one of the processes has ended; `ended` is its index. `signals` is the descriptor of

@@ -10,8 +10,8 @@
 #include <string.h>
 
 /*
- * General mallocs and what takes from them: the process's own, be it libc's or one that was preloaded, Tarn's as a
- * library, two-level lists over the first, and arenas, which take pages.
+ * General mallocs and what takes from them: the process's own, be it libc's or one that was
+ * preloaded, Tarn's as a library, two-level lists over the first, and arenas, which take pages.
  */
 
 /* What glibc writes in front of each block. */

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
-/* Zeroed memory; `is_touched` brings its pages in at once, so that they are there before anything is measured. A size
- * of 0 is served as 1. NULL if there is none. */
+/* Zeroed memory; `is_touched` brings its pages in at once, so that they are there before
+ * anything is measured. A size of 0 is served as 1. NULL if there is none. */
 static inline void *replay_map(size_t size, bool is_touched)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (is_touched ? MAP_POPULATE : MAP_NORESERVE);

@@ -5,9 +5,9 @@
 #include <string.h>
 
 /*
- * The movable heap: a tape's blocks are handles here. In a pass that compacts, the heap is looked at after every
- * TEND_EVENTS operations, and a pass of at most PASS_US is made when more than a quarter of the footprint, and more
- * than SLACK bytes, are free.
+ * The movable heap: a tape's blocks are handles here. In a pass that compacts, the heap is looked
+ * at after every TEND_EVENTS operations, and a pass of at most PASS_US is made when more than a
+ * quarter of the footprint, and more than SLACK bytes, are free.
  */
 
 enum { TEND_EVENTS = 64, PASS_US = 1000, SLACK = 1 << 18, ENTRY_BYTES = 16 };

@@ -3,8 +3,8 @@
 #define TARN_CLI_REPLAY_PARALLEL_H
 
 /*
- * Plays a tape with all of its threads at the same time: each does its own events as fast as it can and waits only
- * for what others do to the same slot before.
+ * Plays a tape with all of its threads at the same time: each does its own events as fast as it can
+ * and waits only for what others do to the same slot before.
  */
 
 #include "strategy.h"

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 /*
- * One hand at a time: the events come in pieces from the tape, and each run of events of one thread, up to the next
- * moment that is to be measured, is done in one go.
+ * One hand at a time: the events come in pieces from the tape, and each run of events of one
+ * thread, up to the next moment that is to be measured, is done in one go.
  *
  *     events   | 1 1 1 1 | 2 | 1 1 ... 1 | 3 3 ...
  *              '--run--'  run  '--run--' ^ point

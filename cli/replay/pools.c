@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 /*
- * A fixed-size pool for each class of sizes, and the kernel's pages for what is large or has a large alignment:
- * what a program would do that gives each of its types a pool.
+ * A fixed-size pool for each class of sizes, and the kernel's pages for what is large or has a
+ * large alignment: what a program would do that gives each of its types a pool.
  */
 
 enum { POOL_SIZE_MAX = 1 << 15, POOL_COUNT = REPLAY_CLASS_EQUAL + (15 - 7) * 8 };

@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-/* The range begins at a multiple of this, wherever it is mapped, so that a tape always meets the same
- * alignments. Alignments above it are served by chance. */
+/* The range begins at a multiple of this, wherever it is mapped, so that a tape always meets the
+ * same alignments. Alignments above it are served by chance. */
 #define RANGE_ALIGNMENT ((size_t)1 << 21)
 
 typedef struct region_name {
@@ -47,8 +47,9 @@ void *replay_map_range(uint64_t size)
 /* -------------------------------------------------------------------------------------------------
  * Fixed partitions: one for each block of a class that is live at a time.
  *
- * A request takes the smallest that fits, so the partitions of the smallest class serve no other class; they are
- * enough, so none of its blocks takes a larger one; and so on upwards. So no request is refused.
+ * A request takes the smallest that fits, so the partitions of the smallest class serve no other
+ * class; they are enough, so none of its blocks takes a larger one; and so on upwards. So no
+ * request is refused.
  */
 static uint64_t count_partitions(const replay_tape *tape)
 {

@@ -3,8 +3,8 @@
 #define TARN_CLI_REPLAY_RUN_H
 
 /*
- * Runs: a tape on one allocator, in two passes, each in a process of its own: speed, then shape. Regions are
- * searched for their smallest range before.
+ * Runs: a tape on one allocator, in two passes, each in a process of its own: speed, then shape.
+ * Regions are searched for their smallest range before.
  */
 
 #include "launch.h"
@@ -29,8 +29,9 @@ typedef struct replay_choice {
     uint64_t search_ms;  /* of a region's search, after which the best so far has to do */
 } replay_choice;
 
-/* Does all of them, one after the other, but for the searches, which go two at a time. False if a signal asked this
- * command to end: then the runs that had ended are good, and the others say so. */
+/* Does all of them, one after the other, but for the searches, which go two at a time. False if
+ * a signal asked this command to end: then the runs that had ended are good, and the others say
+ * so. */
 bool replay_runs_do(replay_run *runs, size_t count, const replay_tape *tape,
                     const replay_choice *choice, int signals);
 

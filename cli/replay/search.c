@@ -6,15 +6,16 @@
 #include "ticks.h"
 
 /*
- * The smallest range: the tape is played in one range after the other, without touching the blocks, and each try
- * ends with the first request that is refused.
+ * The smallest range: the tape is played in one range after the other, without touching the blocks,
+ * and each try ends with the first request that is refused.
  *
  *     least      refused        found        served
  *       |-----------|-------------|-------------|-------->  bytes
  *
- * First the range grows by larger and larger steps until it serves, then it is halved between. The books are
- * inside, as in the run that is measured, so what serves here serves there. A policy may refuse in a larger range
- * what it serves in a smaller one; what is found is a range that serves, within a hundredth of one that does not.
+ * First the range grows by larger and larger steps until it serves, then it is halved between. The
+ * books are inside, as in the run that is measured, so what serves here serves there. A policy may
+ * refuse in a larger range what it serves in a smaller one; what is found is a range that serves,
+ * within a hundredth of one that does not.
  */
 
 enum { EVENTS_AT_ONCE = 4096 };
@@ -90,7 +91,8 @@ static bool play(range_search *search)
     return true;
 }
 
-/* The memory is mapped anew only where it must be larger: what was touched before is touched already. */
+/* The memory is mapped anew only where it must be larger: what was touched before is touched
+ * already. */
 static bool has_range(range_search *search, uint64_t size)
 {
     if (size <= search->mapped) {

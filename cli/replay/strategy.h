@@ -3,9 +3,9 @@
 #define TARN_CLI_REPLAY_STRATEGY_H
 
 /*
- * Strategies: the allocators that a tape can be played on. Each opens a subject, which is a heap and what a
- * player has to know besides. A process plays on one, once, so a subject keeps what it needs in static storage
- * and is never closed.
+ * Strategies: the allocators that a tape can be played on. Each opens a subject, which is a heap
+ * and what a player has to know besides. A process plays on one, once, so a subject keeps what it
+ * needs in static storage and is never closed.
  */
 
 #include "job.h"
@@ -19,7 +19,8 @@ typedef struct replay_subject {
     void *(*resize)(void *block, size_t old_size, size_t new_size, size_t alignment);
     /* Bytes of the live block with what belongs to it alone; NULL: `measure` knows the sum. */
     size_t (*room)(void *block, size_t size, size_t alignment);
-    /* Fills the footprint, and `handed` where there is no `room`; what it does not know it leaves. */
+    /* Fills the footprint, and `handed` where there is no `room`; what it does not know it
+     * leaves. */
     void (*measure)(replay_moment *moment);
     /* The largest footprint that there ever was; NULL: the largest that was measured. */
     uint64_t (*peak)(void);

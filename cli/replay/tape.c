@@ -14,13 +14,13 @@
 #include <unistd.h>
 
 /*
- * The points of the curve come from at most `BUCKETS_MAX` buckets of as many events each. When all are in use,
- * every two become one, so nothing has to be known of the length beforehand. Each leaves two points: where live
- * bytes were most in it, and its end.
+ * The points of the curve come from at most `BUCKETS_MAX` buckets of as many events each. When all
+ * are in use, every two become one, so nothing has to be known of the length beforehand. Each
+ * leaves two points: where live bytes were most in it, and its end.
  *
- * A realloc that has given up its block (TRACE_MOVE) and is not back has that block in a pool of its thread's, where
- * it keeps its slot: who is taken out of the slots and put in at once gets the same number. Pools of the program are
- * read only where its malloc is not, so the two never meet.
+ * A realloc that has given up its block (TRACE_MOVE) and is not back has that block in a pool of
+ * its thread's, where it keeps its slot: who is taken out of the slots and put in at once gets the
+ * same number. Pools of the program are read only where its malloc is not, so the two never meet.
  */
 
 enum {
@@ -264,8 +264,8 @@ static void note_rounded(tape_reading *reading)
         reading->rounded > tape->peak_rounded ? reading->rounded : tape->peak_rounded;
 }
 
-/* A block that grows out of its fixed partition has two for a moment; in any other region each that is resized
- * may. */
+/* A block that grows out of its fixed partition has two for a moment; in any other region each
+ * that is resized may. */
 static void change(tape_reading *reading, block_size *block, uint64_t size, uint64_t need)
 {
     const block_size old = *block;

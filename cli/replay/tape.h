@@ -3,17 +3,17 @@
 #define TARN_CLI_REPLAY_TAPE_H
 
 /*
- * A tape: the operations of a trace made ready to be played, in a file without a name that every process which
- * plays it reads piece by piece.
+ * A tape: the operations of a trace made ready to be played, in a file without a name that every
+ * process which plays it reads piece by piece.
  *
  *     file   [ event 0 | event 1 | ... ][ last event of thread 0 | of thread 1 | ... ]
  *
- * Blocks are told by slots, small numbers that are used again, so that a player finds the pointer of each in a
- * small array. An operation that cannot be played is left out and counted: a request that failed in the program,
- * and the free of a block that was there before the recording.
+ * Blocks are told by slots, small numbers that are used again, so that a player finds the pointer
+ * of each in a small array. An operation that cannot be played is left out and counted: a request
+ * that failed in the program, and the free of a block that was there before the recording.
  *
- * What the trace needs of memory whatever serves it is found on the way: how many bytes were live at most, when,
- * and some hundred points of time that a curve is drawn by.
+ * What the trace needs of memory whatever serves it is found on the way: how many bytes were live
+ * at most, when, and some hundred points of time that a curve is drawn by.
  */
 
 #include "classes.h"
@@ -73,23 +73,25 @@ typedef struct replay_tape {
     uint64_t blocks_end;
     uint64_t peak_rounded; /* as peak_live, of whole partitions of a region with its books inside */
     uint64_t duration_ns;
-    uint64_t class_peaks[REPLAY_CLASS_COUNT]; /* blocks of the class at a time, by what each
-                                                 needs at any address: size, and alignment above 16 */
+    /* Blocks of the class at a time, by what each needs at any address: its size, and an
+     * alignment above 16. */
+    uint64_t class_peaks[REPLAY_CLASS_COUNT];
     size_t point_count;
     replay_point
         points[REPLAY_POINTS_MAX]; /* in order; the peak of live bytes and the end are among
                                                them */
 } replay_tape;
 
-/* Reads the trace to its end. With `pools` the blocks of the program's own pools are played instead of those of
- * its malloc. `command` is set to how the program was called, if the trace says; the text lives as long as the
- * process. False, said, if the trace is damaged or the tape cannot be kept; then nothing is held. */
+/* Reads the trace to its end. With `pools` the blocks of the program's own pools are played
+ * instead of those of its malloc. `command` is set to how the program was called, if the trace
+ * says; the text lives as long as the process. False, said, if the trace is damaged or the tape
+ * cannot be kept; then nothing is held. */
 bool replay_tape_read(replay_tape *tape, cli_trace_file *file, bool pools, const char **command);
 
 void replay_tape_close(replay_tape *tape);
 
-/* Fills `events` with up to `count` of them from number `first` on; returns how many there are: fewer at the
- * end, and when the file cannot be read. Allocates nothing. */
+/* Fills `events` with up to `count` of them from number `first` on; returns how many there are:
+ * fewer at the end, and when the file cannot be read. Allocates nothing. */
 size_t replay_tape_fetch(const replay_tape *tape, uint64_t first, replay_event *events,
                          size_t count);
 

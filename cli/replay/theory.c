@@ -9,16 +9,17 @@
 #include <stdlib.h>
 
 /*
- * The plan. A tape of up to BUFFERS_MAX blocks is planned as a whole. Of a longer one the blocks with the largest
- * product of size and lifetime are, and all others get their places above them, each as it comes by best fit:
+ * The plan. A tape of up to BUFFERS_MAX blocks is planned as a whole. Of a longer one the blocks
+ * with the largest product of size and lifetime are, and all others get their places above them,
+ * each as it comes by best fit:
  *
  *     address   |  others, by best fit  |
  *               |-----------------------|
  *               |   the largest, planned |
  *
- * That is a plan too: places are fixed before the program runs. So is best fit for all of them; the lower of the
- * two counts. Which are the largest needs two readings of the tape, one to find the least product, one to mark
- * the blocks; a third one places the others.
+ * That is a plan too: places are fixed before the program runs. So is best fit for all of them; the
+ * lower of the two counts. Which are the largest needs two readings of the tape, one to find the
+ * least product, one to mark the blocks; a third one places the others.
  */
 
 enum {
@@ -190,8 +191,8 @@ static void unplace(plan_survey *survey, opened *block, uint64_t death)
     }
 }
 
-/* Bytes that best fit needs for the blocks that are not marked, each as it comes; UINT64_MAX if that cannot be
- * said. */
+/* Bytes that best fit needs for the blocks that are not marked, each as it comes; UINT64_MAX if
+ * that cannot be said. */
 static uint64_t place_by_best_fit(plan_survey *survey)
 {
     static const size_t range = ((size_t)1 << 35) - GRANULE;

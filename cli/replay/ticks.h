@@ -3,8 +3,9 @@
 #define TARN_CLI_REPLAY_TICKS_H
 
 /*
- * Ticks: the finest clock of the machine, in units of its own. On x86 it is the time stamp counter, which runs at one
- * rate on every processor of the last fifteen years; elsewhere the kernel's monotonic clock.
+ * Ticks: the finest clock of the machine, in units of its own. On x86 it is the time stamp counter,
+ * which runs at one rate on every processor of the last fifteen years; elsewhere the kernel's
+ * monotonic clock.
  */
 
 #include <stdint.h>

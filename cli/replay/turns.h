@@ -5,9 +5,10 @@
 /*
  * Threads that take turns, as the events of a tape do: one works, all others wait.
  *
- * A thread is there from its first event to its last, as it was in the program: it is started by the one whose turn
- * comes before its first, and has ended, with all that allocators do at a thread's end, when the turn after its
- * last begins. The first thread of the tape is the one that calls.
+ * A thread is there from its first event to its last, as it was in the program: it is started by
+ * the one whose turn comes before its first, and has ended, with all that allocators do at a
+ * thread's end, when the turn after its last begins. The first thread of the tape is the one that
+ * calls.
  *
  * Who gets the turn spins for some microseconds and then sleeps.
  */

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 /*
- * The hidden subcommand that `tarn replay` starts for each pass on each allocator: `tarn __replay JOB TAPE`, two
- * descriptors. What it finds out is in the job's memory.
+ * The hidden subcommand that `tarn replay` starts for each pass on each allocator: `tarn __replay
+ * JOB TAPE`, two descriptors. What it finds out is in the job's memory.
  */
 
 static replay_job *the_job;

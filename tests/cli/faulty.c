@@ -7,8 +7,9 @@
 #include <unistd.h>
 
 /*
- * An allocator in a library that does wrong for requests of certain sizes, and is glibc's for all others. Sizes from
- * ORDERED on have to come one larger than the last, odd ones from one thread and even ones from another.
+ * An allocator in a library that does wrong for requests of certain sizes, and is glibc's for all
+ * others. Sizes from ORDERED on have to come one larger than the last, odd ones from one thread and
+ * even ones from another.
  */
 
 enum {

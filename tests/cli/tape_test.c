@@ -13,8 +13,9 @@
 #include <cmocka.h>
 
 /*
- * The twin keeps the live blocks in a list and plays the tape with sizes alone: at the end of each event both must
- * have the same live bytes, and every event of the tape must name a slot that is in use, or free, as it should be.
+ * The twin keeps the live blocks in a list and plays the tape with sizes alone: at the end of each
+ * event both must have the same live bytes, and every event of the tape must name a slot that is in
+ * use, or free, as it should be.
  */
 
 enum { BLOCKS = 3000, THREADS = 5, STEPS = 60000, POOL = 7 };
@@ -313,7 +314,8 @@ static void a_block_that_is_given_while_it_is_live_was_freed_before(void **state
     end(twin, tape);
 }
 
-/* The first thread's realloc has given up a block whose address the second one gets, and gives up as well. */
+/* The first thread's realloc has given up a block whose address the second one gets, and gives
+ * up as well. */
 static void two_threads_may_move_blocks_of_one_address(void **state)
 {
     (void)state;

@@ -16,8 +16,8 @@
  *     THREAD pool_free NUMBER POOL
  *     THREAD pool_reset POOL
  *
- * NUMBER is a name of a block, 0 for a request that failed. "command TEXT" says how the program was called, and
- * "repeat N" does all lines up to "end" so many times.
+ * NUMBER is a name of a block, 0 for a request that failed. "command TEXT" says how the program was
+ * called, and "repeat N" does all lines up to "end" so many times.
  */
 
 enum { LINE_SIZE = 128, LINES_MAX = 1 << 15 };
