@@ -18,7 +18,7 @@
  * use, or free, as it should be.
  */
 
-enum { BLOCKS = 3000, THREADS = 5, STEPS = 60000, POOL = 7 };
+enum { BLOCKS = 3000, THREADS = 5, STEPS = 60000, POOL = 7, SPIKE = 1 << 30 };
 
 typedef struct twin_block {
     uint64_t block;
@@ -152,6 +152,22 @@ static void step_alloc(tape_twin *twin, uint32_t thread)
     note_played(twin);
 }
 
+/* A peak that is soon over, and has to be among the points however many events come after it. */
+static void step_spike(tape_twin *twin)
+{
+    const uint64_t block = new_name(twin);
+    write_event(twin,
+                (trace_event){.op = TRACE_MALLOC, .thread = 1, .block = block, .size = SPIKE});
+    twin->count++;
+    twin->live += SPIKE;
+    twin->allocations++;
+    note_played(twin);
+    write_event(twin, (trace_event){.op = TRACE_FREE, .thread = 1, .block = block});
+    twin->count--;
+    twin->live -= SPIKE;
+    note_played(twin);
+}
+
 static void step_free(tape_twin *twin, uint32_t thread)
 {
     static const uint8_t ops[] = {TRACE_FREE, TRACE_FREE_SIZED, TRACE_DELETE, TRACE_DELETE_ARRAY};
@@ -203,6 +219,9 @@ static void write_random(tape_twin *twin)
     for (size_t i = 0; i < STEPS; i++) {
         const uint32_t thread = 1 + (uint32_t)next_random(twin, THREADS);
         const uint64_t what = next_random(twin, 10);
+        if (i == STEPS / 10) {
+            step_spike(twin);
+        }
         if (what < 4 && twin->count < BLOCKS - 2) {
             step_alloc(twin, thread);
         } else if (what < 8) {
