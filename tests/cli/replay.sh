@@ -322,10 +322,10 @@ test_every_allocator_of_the_list_has_its_row_and_rank() {
     done
     expect_json r.json 'sorted(r["rank"] for r in d["runs"]) == list(range(1, len(d["runs"]) + 1))' True
     for rank in resident time p99; do
-        replay --rank=$rank --on=best-fit,buddy,arena
+        replay --rank=$rank --on=best-fit,buddy
         expect_status 0
         key="{'resident': lambda r: r['peak_resident'], 'time': lambda r: r['ns']['mean'], 'p99': lambda r: r['ns']['p99']}['$rank']"
-        expect_json r.json "[r['rank'] for r in sorted(d['runs'], key=$key)] == [1, 2, 3] or len({$key(r) for r in d['runs']}) < 3" True
+        expect_json r.json "[r['rank'] for r in sorted(d['runs'], key=$key)] == [1, 2] or len({$key(r) for r in d['runs']}) < 2" True
     done
 }
 
@@ -355,7 +355,6 @@ test_threads_keep_the_order_of_the_trace() {
 }
 
 test_threads_at_a_time_wait_for_the_blocks_of_others() {
-    needs_plain_tarn
     printf 'repeat 20000\n1 malloc 1 64\n2 malloc 2 128\n2 free 1\n3 free 2\n1 malloc 3 99\n1 free 3\nend\n' | trace x.trace
     replay --order=parallel --on=tarn,system,best-fit
     expect_status 0
@@ -365,7 +364,6 @@ test_threads_at_a_time_wait_for_the_blocks_of_others() {
 }
 
 test_threads_that_come_and_go_are_played() {
-    needs_plain_tarn
     i=1
     while [ $i -le 300 ]; do
         echo "$i malloc $i 100"
