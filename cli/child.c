@@ -22,7 +22,9 @@
  *
  * The child is forked, not vforked: on execve the kernel counts the old address space into the peak
  * of the new one, and a fork of this small process has few pages where a vfork would have all of
- * ours.
+ * ours. For the same reason no handler of pthread_atfork(3) runs: those of Tarn's own malloc, which
+ * is in this program for `tarn replay`, would bring its pages in. So the child, which may have been
+ * forked beside a thread that was inside malloc, must not allocate.
  *
  * The program stays in our process group, so a terminal treats both as one.
  */
@@ -199,7 +201,7 @@ cli_outcome cli_child_run(const cli_launch *launch, int signals)
     make_pipe(errors, launch->errors != NULL);
     const pid_t parent = getpid();
     const double start = now();
-    const pid_t child = fork();
+    const pid_t child = _Fork();
     if (child < 0) {
         cli_fail_errno("cannot start a process");
     }

@@ -214,6 +214,25 @@ static int report_missing(const char *name)
     return CLI_EXIT_NOT_FOUND;
 }
 
+static char **shell_argv_of(const cli_program *program)
+{
+    cli_elf elf;
+    if (!cli_elf_read(program->path, &elf) || elf.kind != CLI_ELF_NONE) {
+        return NULL;
+    }
+    size_t count = 0;
+    while (program->argv[count] != NULL) {
+        count++;
+    }
+    char **arguments = cli_alloc((count + 2) * sizeof *arguments);
+    arguments[0] = cli_copy("sh");
+    arguments[1] = cli_copy(program->path);
+    for (size_t i = 1; i < count; i++) {
+        arguments[i + 1] = program->argv[i];
+    }
+    return arguments;
+}
+
 int cli_program_find(cli_program *program, char **argv)
 {
     const char *name = argv[0];
@@ -245,27 +264,16 @@ int cli_program_find(cli_program *program, char **argv)
         return CLI_EXIT_NOT_FOUND;
     }
     judge_reach(program, binary);
+    program->shell_argv = shell_argv_of(program);
     return 0;
 }
 
 void cli_program_exec(const cli_program *program, char *const *environment)
 {
     execve(program->path, program->argv, environment);
-    cli_elf elf;
-    if (errno != ENOEXEC || !cli_elf_read(program->path, &elf) || elf.kind != CLI_ELF_NONE) {
-        return;
+    if (errno == ENOEXEC && program->shell_argv != NULL) {
+        execve("/bin/sh", program->shell_argv, environment);
     }
-    size_t count = 0;
-    while (program->argv[count] != NULL) {
-        count++;
-    }
-    char **arguments = cli_alloc((count + 2) * sizeof *arguments);
-    arguments[0] = cli_copy("sh");
-    arguments[1] = cli_copy(program->path);
-    for (size_t i = 1; i < count; i++) {
-        arguments[i + 1] = program->argv[i];
-    }
-    execve("/bin/sh", arguments, environment);
 }
 
 int cli_program_exec_failed(const cli_program *program, int error)

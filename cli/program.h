@@ -10,6 +10,7 @@
 typedef struct cli_program {
     const char *path;      /* what execve takes */
     char **argv;           /* as the user gave it; ends in NULL */
+    char **shell_argv;     /* the same for /bin/sh, where it may be a text; NULL: it is none */
     const char *unreached; /* why preloading has no effect, to follow "because"; NULL: it has */
     const char
         *allocator; /* the allocator library that the program itself is linked with; NULL: none */
@@ -20,7 +21,7 @@ typedef struct cli_program {
 int cli_program_find(cli_program *program, char **argv);
 
 /* Becomes the program; a text without `#!` is given to /bin/sh, as shells do. Returns only on
- * failure, with errno. */
+ * failure, with errno. Allocates nothing. */
 void cli_program_exec(const cli_program *program, char *const *environment);
 
 /* Says why cli_program_exec failed with `error` and returns the exit status for it. */

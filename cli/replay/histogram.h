@@ -54,13 +54,4 @@ static inline double replay_histogram_part(const replay_histogram *histogram, do
     return 0;
 }
 
-static inline void replay_histogram_sum(replay_histogram *sum, const replay_histogram *more)
-{
-    for (unsigned i = 0; i < REPLAY_BARS; i++) {
-        sum->bars[i] += more->bars[i];
-    }
-    sum->count += more->count;
-    sum->most = more->most > sum->most ? more->most : sum->most;
-}
-
 #endif

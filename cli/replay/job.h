@@ -57,7 +57,6 @@ typedef struct replay_compaction {
     uint64_t blocks_moved;
     uint64_t passes;
     uint64_t longest_us;
-    uint64_t total_us;
 } replay_compaction;
 
 typedef struct replay_job {
@@ -65,7 +64,7 @@ typedef struct replay_job {
     char strategy[REPLAY_NAME_SIZE];
     replay_pass pass;
     replay_order order;
-    uint64_t range;     /* of a region, bytes; of a search, what to begin with */
+    uint64_t range;     /* of a region, bytes */
     uint64_t search_ms; /* of a search: after so long the best so far has to do */
     uint64_t memory;    /* bytes that may be resident, so that the machine lives on */
     replay_tape tape;

@@ -217,6 +217,8 @@ void replay_results_json(const replay_results *results, FILE *file)
     cli_json_count(&json, "events", results->tape->count);
     cli_json_count(&json, "allocations", results->tape->allocations);
     cli_json_count(&json, "threads", results->tape->threads);
+    cli_json_count(&json, "live_end", results->tape->live_end);
+    cli_json_count(&json, "blocks_end", results->tape->blocks_end);
     put_theory(&json, results);
     cli_json_open(&json, "runs", '[');
     for (size_t i = 0; i < results->count; i++) {

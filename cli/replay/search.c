@@ -180,9 +180,9 @@ void replay_region_search(replay_job *job)
     uint64_t refused = replay_region_least(job->strategy, &job->tape);
     const uint64_t served = grow(search, &refused);
     if (served == 0) {
-        replay_job_refuse(
-            job, REPLAY_FAILED,
-            "no range serves all requests that a region can have, and the machine memory for");
+        replay_job_refuse(job, REPLAY_FAILED,
+                          "no range that a region can have, and the machine has memory for, "
+                          "serves all requests");
         return;
     }
     job->found = narrow(search, refused, served);

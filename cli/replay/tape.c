@@ -469,7 +469,6 @@ static bool read_events(tape_reading *reading, cli_trace_file *file)
 {
     trace_item item;
     bool is_sound;
-    uint64_t offset;
     uint64_t until_shown = 0;
     while (cli_trace_file_next(file, &item, &is_sound)) {
         if (item.kind == TRACE_EVENT) {
@@ -483,7 +482,6 @@ static bool read_events(tape_reading *reading, cli_trace_file *file)
         }
     }
     cli_progress_wipe();
-    reading->tape->is_cut = is_sound && trace_reader_is_cut(file->reader, &offset);
     return is_sound;
 }
 
@@ -504,7 +502,6 @@ static bool finish(tape_reading *reading)
     tape->slots = (uint32_t)cli_slots_count(reading->slots);
     tape->live_end = reading->live;
     tape->blocks_end = reading->blocks;
-    tape->duration_ns = reading->time;
     fill_points(reading);
     return true;
 }

@@ -64,7 +64,6 @@ typedef struct replay_tape {
     uint64_t huge;    /* requests of 128 TiB and more; left out */
     uint32_t slots;
     uint32_t threads;
-    bool is_cut;
     uint64_t largest;     /* request, bytes */
     uint64_t peak_live;   /* bytes */
     uint64_t peak_after;  /* operations after which that was so first */
@@ -72,7 +71,6 @@ typedef struct replay_tape {
     uint64_t live_end;
     uint64_t blocks_end;
     uint64_t peak_rounded; /* as peak_live, of whole partitions of a region with its books inside */
-    uint64_t duration_ns;
     /* Blocks of the class at a time, by what each needs at any address: its size, and an
      * alignment above 16. */
     uint64_t class_peaks[REPLAY_CLASS_COUNT];

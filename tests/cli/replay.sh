@@ -153,6 +153,7 @@ test_replay_counts_what_the_trace_has() {
     expect_json r.json 'd["format"], d["version"]' "('tarn-replay', 1)"
     expect_json r.json 'd["command"]' './app --once'
     expect_json r.json 'd["events"], d["allocations"], d["threads"]' '(7, 4, 2)'
+    expect_json r.json 'd["live_end"], d["blocks_end"]' '(5100, 2)'
     # 1000 + 3000 + 500, then 5000 in the place of 3000 after the 1000 have gone.
     expect_json r.json 'd["theory"]["peak_live"]' 5600
     expect_run best-fit "max(r['curve']['live']), r['curve']['live'][-1], r['curve']['event'][-1]" '(5600, 5100, 7)'
