@@ -130,14 +130,12 @@ _tarn() {
     _init_completion -n = || return
 
     if [[ $cword -eq 1 ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run record trace report plan help --help --version' -- "$cur")
-        mapfile -t COMPREPLY < <(compgen -W 'run record trace replay plan help --help --version' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run record trace replay report plan help --help --version' -- "$cur")
         return
     fi
     case ${words[1]} in
     help)
-        mapfile -t COMPREPLY < <(compgen -W 'run record trace report plan' -- "$cur")
-        mapfile -t COMPREPLY < <(compgen -W 'run record trace replay plan' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run record trace replay report plan' -- "$cur")
         return
         ;;
     plan)
@@ -148,10 +146,12 @@ _tarn() {
         _tarn_trace
         return
         ;;
-    report)
-        _tarn_report
     replay)
         _tarn_replay
+        return
+        ;;
+    report)
+        _tarn_report
         return
         ;;
     run | record) ;;
