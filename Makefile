@@ -24,12 +24,12 @@ all: build/$(PRESET)/build.ninja ## build the libraries, the command and the tes
 	@cmake --build --preset $(PRESET) -j $(JOBS)
 
 .PHONY: run
-run: ## set up, build and run a real program on Tarn beside other mallocs; PROGRAM='...' for yours
+run: ## set up, build, run a program beside other mallocs, record, replay, report; PROGRAM='...' for yours
 	@tools/setup run
 	@tools/setup --program $(PROGRAM)
 	@$(MAKE) --no-print-directory build/release/build.ninja
 	@cmake --build --preset release -j $(JOBS) --target tarn_cli tarn_malloc tarn_record
-	@build/release/bin/tarn run $(RUN_OPTIONS) -- $(PROGRAM)
+	@tools/run build/release $(RUN_OPTIONS) -- $(PROGRAM)
 
 .PHONY: check
 check: ## set up, build and run every test; PRESET=debug|clang|asan|tsan|valgrind|hardened for another build
