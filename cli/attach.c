@@ -2,11 +2,11 @@
 #include "attach.h"
 
 #include "cli.h"
+#include "elfutils.h"
 #include "tracee.h"
 #include "utf8.h"
 
 #include <dlfcn.h>
-#include <elfutils/libdwfl.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -42,6 +42,17 @@ static void rest(void)
 /* -------------------------------------------------------------------------------------------------
  * The files in the process.
  */
+static const cli_elfutils *elfutils;
+
+static bool load_elfutils(void)
+{
+    const char *why = NULL;
+    elfutils = cli_elfutils_load(&why);
+    if (elfutils == NULL) {
+        cli_error("--pid needs elfutils (libdw.so.1, Debian's package libdw1): %s", why);
+    }
+    return elfutils != NULL;
+}
 
 /* Their own symbols do: nothing is looked for anywhere else. */
 static int find_no_debug_file(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base,
@@ -60,17 +71,18 @@ static int find_no_debug_file(Dwfl_Module *module, void **data, const char *name
 
 static Dwfl *open_process(pid_t process)
 {
-    static const Dwfl_Callbacks callbacks = {
-        .find_elf = dwfl_linux_proc_find_elf,
+    static Dwfl_Callbacks callbacks; /* it is kept */
+    callbacks = (Dwfl_Callbacks){
+        .find_elf = elfutils->dwfl_linux_proc_find_elf,
         .find_debuginfo = find_no_debug_file,
     };
-    Dwfl *files = dwfl_begin(&callbacks);
-    const int error = files != NULL ? dwfl_linux_proc_report(files, process) : ENOMEM;
-    if (error != 0 || dwfl_report_end(files, NULL, NULL) != 0) {
-        const char *text = error > 0 ? strerror(error) : dwfl_errmsg(-1);
+    Dwfl *files = elfutils->dwfl_begin(&callbacks);
+    const int error = files != NULL ? elfutils->dwfl_linux_proc_report(files, process) : ENOMEM;
+    if (error != 0 || elfutils->dwfl_report_end(files, NULL, NULL) != 0) {
+        const char *text = error > 0 ? strerror(error) : elfutils->dwfl_errmsg(-1);
         cli_error("what is in the memory of process %ld cannot be read: %s", (long)process,
                   text != NULL ? text : "the kernel does not say why");
-        dwfl_end(files);
+        elfutils->dwfl_end(files);
         return NULL;
     }
     return files;
@@ -90,11 +102,12 @@ static int take_symbols(Dwfl_Module *module, void **data, const char *file, Dwar
         {"dlopen", &symbols->dlopen},           {"dlsym", &symbols->dlsym},
         {"dlerror", &symbols->dlerror},
     };
-    const int count = dwfl_module_getsymtab(module);
+    const int count = elfutils->dwfl_module_getsymtab(module);
     for (int i = 1; i < count; i++) {
         GElf_Sym symbol;
         GElf_Addr address;
-        const char *name = dwfl_module_getsym_info(module, i, &symbol, &address, NULL, NULL, NULL);
+        const char *name =
+            elfutils->dwfl_module_getsym_info(module, i, &symbol, &address, NULL, NULL, NULL);
         if (name == NULL || symbol.st_shndx == SHN_UNDEF ||
             GELF_ST_TYPE(symbol.st_info) != STT_FUNC) {
             continue;
@@ -107,8 +120,8 @@ static int take_symbols(Dwfl_Module *module, void **data, const char *file, Dwar
                 }
                 if (wanted[w].address == &symbols->entry) {
                     symbols->allocator_start = start;
-                    dwfl_module_info(module, NULL, NULL, &symbols->allocator_end, NULL, NULL, NULL,
-                                     NULL);
+                    elfutils->dwfl_module_info(module, NULL, NULL, &symbols->allocator_end, NULL,
+                                               NULL, NULL, NULL);
                 }
             }
         }
@@ -123,8 +136,8 @@ static bool find_symbols(pid_t process, attach_symbols *symbols)
     if (files == NULL) {
         return false;
     }
-    dwfl_getmodules(files, take_symbols, symbols, 0);
-    dwfl_end(files);
+    elfutils->dwfl_getmodules(files, take_symbols, symbols, 0);
+    elfutils->dwfl_end(files);
     if (symbols->entry == 0 || symbols->trap == 0) {
         cli_error("process %ld does not run on libtarn-malloc, the one allocator in which "
                   "recording can be "
@@ -171,15 +184,15 @@ static int look_at_frame(Dwfl_Frame *frame, void *context)
     attach_look *look = context;
     Dwarf_Addr code;
     bool is_activation;
-    if (!dwfl_frame_pc(frame, &code, &is_activation)) {
+    if (!elfutils->dwfl_frame_pc(frame, &code, &is_activation)) {
         look->is_safe = false;
         return DWARF_CB_ABORT;
     }
     const Dwarf_Addr at = code - !is_activation;
     const char *path = NULL;
-    Dwfl_Module *module = dwfl_addrmodule(look->files, at);
+    Dwfl_Module *module = elfutils->dwfl_addrmodule(look->files, at);
     if (module != NULL) {
-        dwfl_module_info(module, NULL, NULL, NULL, NULL, NULL, &path, NULL);
+        elfutils->dwfl_module_info(module, NULL, NULL, NULL, NULL, NULL, &path, NULL);
     }
     const bool is_allocators =
         at >= look->symbols->allocator_start && at < look->symbols->allocator_end;
@@ -220,7 +233,7 @@ static bool is_at_safe_place(const cli_tracee *tracee, const attach_symbols *sym
                         .files = files,
                         .is_in_call = is_in_call(tracee, code),
                         .is_safe = true};
-    dwfl_getthread_frames(files, thread->id, look_at_frame, &look);
+    elfutils->dwfl_getthread_frames(files, thread->id, look_at_frame, &look);
     return look.is_safe && look.frames > 0;
 }
 
@@ -229,8 +242,8 @@ static size_t find_safe_thread(const cli_tracee *tracee, const attach_symbols *s
 {
     size_t found = tracee->count;
     Dwfl *files = open_process(tracee->process);
-    if (files == NULL || dwfl_linux_proc_attach(files, tracee->process, true) != 0) {
-        dwfl_end(files);
+    if (files == NULL || elfutils->dwfl_linux_proc_attach(files, tracee->process, true) != 0) {
+        elfutils->dwfl_end(files);
         return found;
     }
     for (size_t i = 0; i < tracee->count && found == tracee->count; i++) {
@@ -245,7 +258,7 @@ static size_t find_safe_thread(const cli_tracee *tracee, const attach_symbols *s
             found = i;
         }
     }
-    dwfl_end(files);
+    elfutils->dwfl_end(files);
     return found;
 }
 
@@ -481,7 +494,8 @@ bool cli_attach(cli_attachment *attachment, pid_t process, const char *library, 
         cli_error("there is no process %ld", (long)process);
         return false;
     }
-    if (!find_symbols(process, &symbols) || !cli_tracee_open(&tracee, process)) {
+    if (!load_elfutils() || !find_symbols(process, &symbols) ||
+        !cli_tracee_open(&tracee, process)) {
         return false;
     }
     bool is_on = load(attachment, &tracee, &symbols, library, home);

@@ -13,7 +13,7 @@
  * Blocks of pools are no blocks here: they are parts of these.
  */
 
-#include "cli/slots.h"
+#include "slots.h"
 #include "trace/event.h"
 
 typedef struct report_block {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/cells.h"
+#include "cells.h"
 
-#include "cli/report/memory.h"
+#include "memory.h"
 
 #include <stdlib.h>
 

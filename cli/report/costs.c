@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/costs.h"
+#include "costs.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
 
 /* What stacks can be weighed by. */
 
-#include "cli/report/model.h"
+#include "model.h"
 
 typedef enum report_cost {
     REPORT_COST_BYTES,     /* asked for */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/exports.h"
-#include "cli/report/sites.h"
+#include "exports.h"
+#include "sites.h"
 
 #include <inttypes.h>
 

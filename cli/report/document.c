@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/document.h"
+#include "document.h"
 
-#include "cli/cli.h"
-#include "cli/report/packer.h"
+#include "cli.h"
+#include "packer.h"
 
 #include <string.h>
 

@@ -7,7 +7,7 @@
  * base64, so that nothing in it can be taken for HTML.
  */
 
-#include "cli/report/container.h"
+#include "container.h"
 
 #include <stdio.h>
 

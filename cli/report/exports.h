@@ -5,7 +5,7 @@
 /* The model in the formats of other tools. Each writes to a file whose errors are its own to tell.
  * */
 
-#include "cli/report/costs.h"
+#include "costs.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/exports.h"
+#include "exports.h"
 
-#include "cli/report/memory.h"
+#include "memory.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 
 /* The frames that stacks are shown with, as places in programs, each once. Frame 0 is nowhere. */
 
-#include "cli/report/texts.h"
+#include "texts.h"
 
 #include <stdbool.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/head.h"
+#include "head.h"
 
-#include "cli/cli.h"
-#include "cli/json.h"
+#include "cli.h"
+#include "json.h"
 
 #include <stdio.h>
 #include <string.h>

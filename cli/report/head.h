@@ -4,8 +4,8 @@
 
 /* The head of a container, in JSON: what is not a long row of numbers, and where those are. */
 
-#include "cli/report/container.h"
-#include "cli/report/model.h"
+#include "container.h"
+#include "model.h"
 
 /* Sets the container's head, when all its sections are there. `replay` is the text of an object, or
  * NULL. */

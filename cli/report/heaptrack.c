@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/exports.h"
-#include "cli/report/memory.h"
-#include "cli/report/packer.h"
-#include "cli/report/pass.h"
+#include "exports.h"
+#include "memory.h"
+#include "packer.h"
+#include "pass.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/histogram.h"
+#include "histogram.h"
 
-#include "cli/report/memory.h"
+#include "memory.h"
 
 #include <stdlib.h>
 

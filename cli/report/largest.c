@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/largest.h"
+#include "largest.h"
 
-#include "cli/report/memory.h"
+#include "memory.h"
 
 #include <stdlib.h>
 

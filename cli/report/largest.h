@@ -5,7 +5,7 @@
 /* The blocks that took most of a program's memory and time: those with the largest product of size
  * and lifetime. */
 
-#include "cli/report/raster.h"
+#include "raster.h"
 
 #include <stdbool.h>
 

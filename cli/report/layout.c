@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/layout.h"
+#include "layout.h"
 
-#include "cli/cli.h"
-#include "cli/report/memory.h"
-#include "cli/report/numbers.h"
+#include "cli.h"
+#include "memory.h"
+#include "numbers.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -14,8 +14,8 @@
  * has to be as long as it must be.
  */
 
-#include "cli/report/blocks.h"
-#include "cli/report/extents.h"
+#include "blocks.h"
+#include "extents.h"
 #include "tarn/region.h"
 
 typedef struct report_layout report_layout;

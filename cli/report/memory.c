@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/memory.h"
+#include "memory.h"
 
-#include "cli/cli.h"
+#include "cli.h"
 
 #include <errno.h>
 #include <stdint.h>

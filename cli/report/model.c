@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/model.h"
+#include "model.h"
 
-#include "cli/cli.h"
-#include "cli/report/memory.h"
-#include "cli/report/pass.h"
+#include "cli.h"
+#include "memory.h"
+#include "pass.h"
 
 #include <stdlib.h>
 #include <string.h>

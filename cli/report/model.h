@@ -8,14 +8,14 @@
  * what changes in each bin of time.
  */
 
-#include "cli/report/cells.h"
-#include "cli/report/curve.h"
-#include "cli/report/histogram.h"
-#include "cli/report/largest.h"
-#include "cli/report/layout.h"
-#include "cli/report/raster.h"
-#include "cli/report/snapshots.h"
-#include "cli/report/tree.h"
+#include "cells.h"
+#include "curve.h"
+#include "histogram.h"
+#include "largest.h"
+#include "layout.h"
+#include "raster.h"
+#include "snapshots.h"
+#include "tree.h"
 
 typedef struct report_model_options {
     report_symbol_options symbols;

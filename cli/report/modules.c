@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/modules.h"
+#include "modules.h"
 
-#include "cli/report/memory.h"
+#include "memory.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,7 @@
  * on when one asks. A file that comes back to the same place is the same module.
  */
 
-#include "cli/report/texts.h"
+#include "texts.h"
 #include "trace/event.h"
 
 typedef struct report_module {

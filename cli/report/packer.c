@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/packer.h"
+#include "packer.h"
 
-#include "cli/cli.h"
-#include "cli/report/memory.h"
+#include "cli.h"
+#include "memory.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

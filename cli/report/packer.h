@@ -4,7 +4,7 @@
 
 /* Deflates bytes on their way to a sink. */
 
-#include "cli/report/container.h"
+#include "container.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/pass.h"
+#include "pass.h"
 
 bool report_pass_begin(report_pass *pass, report_survey *survey, cli_trace_file *file)
 {

@@ -7,8 +7,8 @@
  * the survey saw, with the stacks as they were then.
  */
 
-#include "cli/report/blocks.h"
-#include "cli/report/survey.h"
+#include "blocks.h"
+#include "survey.h"
 
 typedef struct report_pass {
     report_survey *survey;

@@ -7,8 +7,8 @@
  * and are counted nowhere else.
  */
 
-#include "cli/report/texts.h"
-#include "cli/slots.h"
+#include "slots.h"
+#include "texts.h"
 #include "trace/event.h"
 
 typedef struct report_pool {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/exports.h"
-#include "cli/report/memory.h"
-#include "cli/report/packer.h"
+#include "exports.h"
+#include "memory.h"
+#include "packer.h"
 
 #include <stdlib.h>
 #include <string.h>

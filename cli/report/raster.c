@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/raster.h"
+#include "raster.h"
 
-#include "cli/report/memory.h"
+#include "memory.h"
 
 #include <math.h>
 #include <stdlib.h>

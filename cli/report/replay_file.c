@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/replay_file.h"
+#include "replay_file.h"
 
-#include "cli/cli.h"
-#include "cli/files.h"
+#include "cli.h"
+#include "files.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/cli.h"
-#include "cli/files.h"
-#include "cli/options.h"
-#include "cli/report/document.h"
-#include "cli/report/exports.h"
-#include "cli/report/head.h"
-#include "cli/report/page.h"
-#include "cli/report/replay_file.h"
-#include "cli/report/sections.h"
+#include "cli.h"
+#include "document.h"
+#include "exports.h"
+#include "files.h"
+#include "head.h"
+#include "options.h"
+#include "page.h"
+#include "replay_file.h"
+#include "sections.h"
 
 #include <getopt.h>
 #include <stdio.h>

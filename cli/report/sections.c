@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/sections.h"
+#include "sections.h"
 
 #include <string.h>
 

@@ -4,8 +4,8 @@
 
 /* The numbers of a model as sections of a container. */
 
-#include "cli/report/container.h"
-#include "cli/report/model.h"
+#include "container.h"
+#include "model.h"
 
 void report_sections_add(report_container *container, const report_model *model);
 

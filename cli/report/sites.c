@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/sites.h"
+#include "sites.h"
 
-#include "cli/report/memory.h"
+#include "memory.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 /* What call sites come to: a site is the frame that asked for memory, by whatever way it was
  * reached. */
 
-#include "cli/report/costs.h"
+#include "costs.h"
 
 typedef struct report_site {
     uint32_t frame;

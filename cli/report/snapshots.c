@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/snapshots.h"
+#include "snapshots.h"
 
-#include "cli/report/layout.h"
-#include "cli/report/memory.h"
+#include "layout.h"
+#include "memory.h"
 
 #include <stdlib.h>
 

@@ -8,7 +8,7 @@
  * these blocks' bytes on the page.
  */
 
-#include "cli/report/blocks.h"
+#include "blocks.h"
 
 typedef struct report_snapshot {
     uint64_t time;

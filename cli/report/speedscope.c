@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/json.h"
-#include "cli/report/exports.h"
-#include "cli/report/memory.h"
+#include "exports.h"
+#include "json.h"
+#include "memory.h"
 
 #include <stdlib.h>
 

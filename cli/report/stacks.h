@@ -11,7 +11,7 @@
  * once, so that it is looked up once.
  */
 
-#include "cli/report/modules.h"
+#include "modules.h"
 
 typedef struct report_address {
     uint64_t address; /* that is returned to */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/survey.h"
+#include "survey.h"
 
-#include "cli/report/blocks.h"
-#include "cli/report/memory.h"
+#include "blocks.h"
+#include "memory.h"
 
 #include <stdlib.h>
 #include <string.h>

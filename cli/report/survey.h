@@ -7,13 +7,13 @@
  * is added up by stack decides which stacks are worth a place in the report.
  */
 
-#include "cli/report/extents.h"
-#include "cli/report/modules.h"
-#include "cli/report/pools.h"
-#include "cli/report/stacks.h"
-#include "cli/report/threads.h"
-#include "cli/report/weight.h"
-#include "cli/trace_file.h"
+#include "extents.h"
+#include "modules.h"
+#include "pools.h"
+#include "stacks.h"
+#include "threads.h"
+#include "trace_file.h"
+#include "weight.h"
 
 /* Of the blocks allocated with one stack. Where stacks were sampled, guesses, to be replaced by
  * estimates when all is known. */

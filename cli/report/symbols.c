@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/symbols.h"
+#include "symbols.h"
 
-#include "cli/cli.h"
-#include "cli/report/elfutils.h"
-#include "cli/report/memory.h"
+#include "cli.h"
+#include "elfutils.h"
+#include "memory.h"
 
 #include <dwarf.h>
 #include <inttypes.h>
@@ -54,7 +54,7 @@ struct report_symbols {
  */
 
 /* Set before any file is opened. */
-static const report_elfutils *elfutils;
+static const cli_elfutils *elfutils;
 
 /* Where the machine's files are, for the callback, which the library gives no better way to know.
  * */
@@ -214,7 +214,11 @@ report_symbols *report_symbols_create(const report_symbol_options *options, repo
     symbols->debug_path = make_debug_path(options);
     symbols->file_of = report_resized(NULL, modules->count, sizeof *symbols->file_of);
     memset(symbols->file_of, 0xff, modules->count * sizeof *symbols->file_of);
-    elfutils = options->is_off ? NULL : report_elfutils_load();
+    const char *why = NULL;
+    elfutils = options->is_off ? NULL : cli_elfutils_load(&why);
+    if (why != NULL) {
+        cli_warning("functions are shown as addresses: %s", why);
+    }
     if (elfutils == NULL) {
         symbols->options.is_off = true;
         return symbols;

@@ -11,8 +11,8 @@
  * distance in it, or the address.
  */
 
-#include "cli/report/frames.h"
-#include "cli/report/stacks.h"
+#include "frames.h"
+#include "stacks.h"
 
 typedef struct report_symbol_options {
     bool is_off;              /* no file is opened */

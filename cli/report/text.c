@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/cli.h"
-#include "cli/report/exports.h"
-#include "cli/report/sites.h"
-#include "cli/table.h"
-#include "cli/units.h"
-#include "cli/utf8.h"
+#include "cli.h"
+#include "exports.h"
+#include "sites.h"
+#include "table.h"
+#include "units.h"
+#include "utf8.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/texts.h"
+#include "texts.h"
 
-#include "cli/report/memory.h"
-#include "cli/utf8.h"
+#include "memory.h"
+#include "utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

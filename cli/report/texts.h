@@ -7,7 +7,7 @@
  * empty text.
  */
 
-#include "cli/report/numbers.h"
+#include "numbers.h"
 
 #include <stddef.h>
 #include <stdint.h>

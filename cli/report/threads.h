@@ -4,7 +4,7 @@
 
 /* The threads of a trace, by small numbers in the order in which they appeared. */
 
-#include "cli/report/texts.h"
+#include "texts.h"
 #include "trace/event.h"
 
 typedef struct report_thread {

@@ -9,8 +9,8 @@
  * did, so that nothing is lost.
  */
 
-#include "cli/report/survey.h"
-#include "cli/report/symbols.h"
+#include "survey.h"
+#include "symbols.h"
 
 typedef struct report_node {
     uint32_t parent;

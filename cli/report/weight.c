@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/weight.h"
+#include "weight.h"
 
 #include <math.h>
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/report/elfutils.h"
-
-#include "cli/cli.h"
+#include "elfutils.h"
 
 #include <assert.h>
 #include <dlfcn.h>
@@ -13,18 +11,18 @@
 static const char library_name[] = "libdw.so.1";
 
 static const char *const names[] = {
-#define REPORT_NAME(name) #name,
-    REPORT_ELFUTILS(REPORT_NAME)
-#undef REPORT_NAME
+#define CLI_NAME(name) #name,
+    CLI_ELFUTILS(CLI_NAME)
+#undef CLI_NAME
 };
 
 enum { COUNT = sizeof names / sizeof names[0] };
 
-static_assert(sizeof(report_elfutils) == COUNT * sizeof(void *), "one pointer for each name");
+static_assert(sizeof(cli_elfutils) == COUNT * sizeof(void *), "one pointer for each name");
 
-const report_elfutils *report_elfutils_load(void)
+const cli_elfutils *cli_elfutils_load(const char **why)
 {
-    static report_elfutils functions;
+    static cli_elfutils functions;
     void *library = dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
     bool is_whole = library != NULL;
     for (size_t i = 0; i < COUNT && is_whole; i++) {
@@ -33,7 +31,7 @@ const report_elfutils *report_elfutils_load(void)
         memcpy((char *)&functions + i * sizeof function, &function, sizeof function);
     }
     if (!is_whole) {
-        cli_warning("functions are shown as addresses: %s", dlerror());
+        *why = dlerror();
         return NULL;
     }
     return &functions;
