@@ -129,6 +129,19 @@ static void write_bounds(cli_json *json, const char *name, const char *bounds,
     cli_json_close(json, '}');
 }
 
+/* Where the rows of recorded addresses are: from which distance on, which address. */
+static void write_extents(cli_json *json, const report_extents *extents)
+{
+    cli_json_open(json, "extents", '[');
+    for (size_t i = 0; i < extents->count; i++) {
+        cli_json_open(json, NULL, '[');
+        cli_json_count(json, NULL, extents->all[i].place);
+        cli_json_count(json, NULL, extents->all[i].start);
+        cli_json_close(json, ']');
+    }
+    cli_json_close(json, ']');
+}
+
 static void write_map(cli_json *json, const report_model *model)
 {
     const report_raster *raster = &model->raster;
@@ -143,6 +156,9 @@ static void write_map(cli_json *json, const report_model *model)
     cli_json_count(json, "ns_per_column", raster->column_ns);
     cli_json_count(json, "bytes_per_row", raster->row_bytes);
     cli_json_count(json, "bottom", is_recorded ? model->survey.extents.all[0].start : 0);
+    if (is_recorded) {
+        write_extents(json, &model->survey.extents);
+    }
     cli_json_text(json, "layout", report_layout_name(model->layout));
     cli_json_count(json, "peak_footprint", report_layout_peak_footprint(model->layout));
     cli_json_close(json, '}');

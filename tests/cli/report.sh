@@ -333,6 +333,8 @@ test_recorded_addresses_are_the_map() {
     expect_totals
     expect_data addresses 'd["program"]["blocks"]'
     expect_data 'recorded addresses' 'd["map"]["layout"]'
+    expect_data True '[0, d["map"]["bottom"]] == d["map"]["extents"][0]'
+    expect_data True 'd["map"]["extents"] == sorted(d["map"]["extents"])'
     expect_data True 'd["map"]["bottom"] > 0 and any(s["map.used"])'
     expect_data True 'd["map"]["peak_footprint"] >= d["summary"]["peak_live"]'
     # The share of what is used is what was live: bytes by time.
