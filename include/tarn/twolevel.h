@@ -126,7 +126,7 @@ typedef struct tarn_twolevel_store {
     bool has_checks;
     bool has_lock;
     bool is_watched;
-    bool is_malloc; /* nothing but a first level */
+    bool is_malloc;  /* nothing but a first level */
     uint32_t record; /* its number where the program is recorded, else 0 */
     uint32_t lock;
 } tarn_twolevel_store;

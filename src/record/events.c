@@ -36,7 +36,7 @@ static inline void put(record_stream *stream, uint64_t head, uint64_t size, uint
     record_publish(stream);
 }
 
-enum { NEEDED = RING_EVENT_BYTES_MAX + 16, NEEDED_TWICE = 2 * NEEDED };
+enum { NEEDED = RING_EVENT_BYTES_MAX + 16 };
 
 static inline bool is_ready(record_thread *self, size_t bytes)
 {
@@ -100,16 +100,13 @@ void record_alloc(record_thread *self, unsigned op, unsigned alignment_log2, con
     }
 }
 
-/* At the time `ticks`; 0: now. */
-static inline void free_at(record_thread *self, unsigned op, const void *block, uint64_t ticks,
-                           void *const *frame)
+void record_free(record_thread *self, unsigned op, const void *block, void *const *frame)
 {
     if (base_likely(is_ready(self, NEEDED))) {
         const uint32_t stack =
             record_here->stacks == RING_STACKS_ALL ? record_stack(self, frame) : 0;
         if (base_likely(is_ready(self, NEEDED))) {
-            put(&self->stream, op, 0, (uintptr_t)block, 0, false, stack, 0,
-                ticks != 0 ? ticks : record_now(self));
+            put(&self->stream, op, 0, (uintptr_t)block, 0, false, stack, 0, record_now(self));
         } else {
             record_lose();
         }
@@ -122,57 +119,41 @@ static inline void free_at(record_thread *self, unsigned op, const void *block, 
     }
 }
 
-void record_free(record_thread *self, unsigned op, const void *block, void *const *frame)
-{
-    free_at(self, op, block, 0, frame);
-}
+/* What a realloc said before it began. */
+enum { BEGAN_UNSAID, BEGAN_GIVEN_UP, BEGAN_FREED };
 
-/* Instead of ticks: the block was given up in the common stream. */
-#define BEGAN_IN_COMMON UINT64_MAX
-
+/* Another thread may have the old block's address before the realloc is back, and what it writes then may be
+ * seen first; so that the block is given up is said before. Where nobody can come between, `tarn record` makes one
+ * event of the two. */
 uint64_t record_realloc_begin(record_thread *self, const void *old_block, size_t size,
                               void *const *frame)
 {
-    if (record_is_alone()) {
-        return self->now;
+    if (old_block == NULL || record_is_alone()) {
+        return BEGAN_UNSAID;
     }
-    if (base_likely(is_ready(self, NEEDED_TWICE)) || old_block == NULL ||
-        record_here->session == 0) {
-        return record_ticks(record_here);
+    if (size == 0) {
+        /* libc's realloc to nothing frees the block. */
+        record_free(self, TRACE_FREE, old_block, frame);
+        return BEGAN_FREED;
     }
-    /* libc's realloc to nothing frees the block. */
-    put_common(self, size != 0 ? TRACE_MOVE : TRACE_FREE, 0, (uintptr_t)old_block, 0, false,
-               size == 0 && record_here->stacks == RING_STACKS_ALL ? record_stack(self, frame) : 0,
-               0);
-    return BEGAN_IN_COMMON;
+    if (base_likely(is_ready(self, NEEDED))) {
+        put(&self->stream, TRACE_MOVE, 0, (uintptr_t)old_block, 0, false, 0, 0, record_now(self));
+    } else if (record_here->session != 0) {
+        put_common(self, TRACE_MOVE, 0, (uintptr_t)old_block, 0, false, 0, 0);
+    } else {
+        return BEGAN_UNSAID;
+    }
+    return BEGAN_GIVEN_UP;
 }
 
-void record_realloc(record_thread *self, const void *old_block, const void *block, size_t size,
-                    uint64_t began, void *const *frame)
+static void put_realloc(record_thread *self, const void *old_block, const void *block, size_t size,
+                        void *const *frame)
 {
-    if (began == BEGAN_IN_COMMON) {
-        const void *given_up = size != 0 ? old_block : NULL;
-        if (given_up != NULL || block != NULL) {
-            put_common(self, TRACE_REALLOC, size, (uintptr_t)block, (uintptr_t)given_up, true,
-                       stack_of(self, size, frame), 0);
-        }
-        return;
-    }
-    if (size == 0 && old_block != NULL && block == NULL) {
-        /* libc's frees it; of one that does not, it is not to be seen. */
-        free_at(self, TRACE_FREE, old_block, began, frame);
-        return;
-    }
-    const bool has_moved = old_block != NULL && block != NULL && block != old_block;
-    if (base_likely(is_ready(self, NEEDED_TWICE))) {
+    if (base_likely(is_ready(self, NEEDED))) {
         const uint32_t stack = stack_of(self, size, frame);
-        if (base_likely(is_ready(self, NEEDED_TWICE))) {
-            record_stream *stream = &self->stream;
-            if (has_moved && !record_is_alone()) {
-                put(stream, TRACE_MOVE, 0, (uintptr_t)old_block, 0, false, 0, 0, began);
-            }
-            put(stream, TRACE_REALLOC, size, (uintptr_t)block, (uintptr_t)old_block, true, stack, 0,
-                record_now(self));
+        if (base_likely(is_ready(self, NEEDED))) {
+            put(&self->stream, TRACE_REALLOC, size, (uintptr_t)block, (uintptr_t)old_block, true,
+                stack, 0, record_now(self));
         } else {
             record_lose();
         }
@@ -183,6 +164,22 @@ void record_realloc(record_thread *self, const void *old_block, const void *bloc
                    stack_of(self, size, frame), 0);
     } else {
         record_lose();
+    }
+}
+
+void record_realloc(record_thread *self, const void *old_block, const void *block, size_t size,
+                    uint64_t began, void *const *frame)
+{
+    if (size == 0 && old_block != NULL && block == NULL && began != BEGAN_GIVEN_UP) {
+        /* Of one that does not free it, that is not to be seen. */
+        if (began == BEGAN_UNSAID) {
+            record_free(self, TRACE_FREE, old_block, frame);
+        }
+        return;
+    }
+    const void *given_up = began != BEGAN_FREED ? old_block : NULL;
+    if (given_up != NULL || block != NULL) {
+        put_realloc(self, given_up, block, size, frame);
     }
 }
 

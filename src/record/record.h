@@ -124,8 +124,8 @@ void record_alloc(record_thread *self, unsigned op, unsigned alignment_log2, con
                   size_t size, void *const *frame);
 void record_free(record_thread *self, unsigned op, const void *block, void *const *frame);
 
-/* Before a realloc: what record_realloc has to know. A thread without a chunk of its own says at once that the
- * block is given up, as others write behind it into the common stream before the realloc is back. */
+/* Before a realloc, where there are other threads: says that the block is given up. Returns what record_realloc has to
+ * know. */
 uint64_t record_realloc_begin(record_thread *self, const void *old_block, size_t size,
                               void *const *frame);
 
