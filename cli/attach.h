@@ -10,6 +10,7 @@
  * allocator get a jump to the recorder at their start, and all goes on, untraced.
  */
 
+#include "process.h"
 #include "trace/attach.h"
 
 #include <stdbool.h>
@@ -17,7 +18,7 @@
 #include <sys/types.h>
 
 typedef struct cli_attachment {
-    pid_t process;
+    cli_process process;
     uint64_t plan_at; /* address of the plan in the process; 0: nothing is switched on */
     attach_plan plan;
 } cli_attachment;
@@ -26,7 +27,8 @@ typedef struct cli_attachment {
  * recorded; then it goes on as before. */
 bool cli_attach(cli_attachment *attachment, pid_t process, const char *library, const char *home);
 
-/* Takes the jumps away, if the process is still there. */
-void cli_attach_end(cli_attachment *attachment);
+/* Takes the jumps away, if the process is still there and still runs the program that got them. False, said, if they
+ * could not be taken away. */
+bool cli_attach_end(cli_attachment *attachment);
 
 #endif

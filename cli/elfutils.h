@@ -10,11 +10,13 @@
 
 #include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
+#include <gelf.h>
 
 /* What is used of it. */
 #define CLI_ELFUTILS(X)                                                                            \
     X(dwarf_attr)                                                                                  \
     X(dwarf_attr_integrate)                                                                        \
+    X(dwarf_cfi_addrframe)                                                                         \
     X(dwarf_filesrc)                                                                               \
     X(dwarf_formstring)                                                                            \
     X(dwarf_formudata)                                                                             \
@@ -23,6 +25,7 @@
     X(dwarf_getsrcfiles)                                                                           \
     X(dwarf_tag)                                                                                   \
     X(dwfl_addrmodule)                                                                             \
+    X(dwfl_attach_state)                                                                           \
     X(dwfl_begin)                                                                                  \
     X(dwfl_build_id_find_elf)                                                                      \
     X(dwfl_end)                                                                                    \
@@ -31,12 +34,12 @@
     X(dwfl_getmodules)                                                                             \
     X(dwfl_getthread_frames)                                                                       \
     X(dwfl_lineinfo)                                                                               \
-    X(dwfl_linux_proc_attach)                                                                      \
     X(dwfl_linux_proc_find_elf)                                                                    \
     X(dwfl_linux_proc_report)                                                                      \
     X(dwfl_module_addrdie)                                                                         \
     X(dwfl_module_addrinfo)                                                                        \
     X(dwfl_module_build_id)                                                                        \
+    X(dwfl_module_eh_cfi)                                                                          \
     X(dwfl_module_getelf)                                                                          \
     X(dwfl_module_getsrc)                                                                          \
     X(dwfl_module_getsym_info)                                                                     \
@@ -46,7 +49,11 @@
     X(dwfl_report_begin)                                                                           \
     X(dwfl_report_end)                                                                             \
     X(dwfl_report_offline)                                                                         \
-    X(dwfl_standard_find_debuginfo)
+    X(dwfl_standard_find_debuginfo)                                                                \
+    X(dwfl_thread_state_registers)                                                                 \
+    X(elf_getphdrnum)                                                                              \
+    X(elf_rawfile)                                                                                 \
+    X(gelf_getphdr)
 
 typedef struct cli_elfutils {
 #define CLI_MEMBER(name) __typeof__(name) *(name);

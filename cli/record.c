@@ -20,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -275,30 +274,60 @@ static cli_recorder *start_recorder(const record_options *options)
     });
 }
 
-/* Until the process ends, the time is over, or the user has had enough: true for the first. */
-static bool wait_for_process(pid_t process, int signals, uint64_t milliseconds)
+static int64_t now_ms(void)
 {
-    const int ended = (int)syscall(SYS_pidfd_open, process, 0);
-    if (ended < 0) {
-        return true;
-    }
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    const int64_t end = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + (int64_t)milliseconds;
-    struct pollfd waits[] = {{.fd = signals, .events = POLLIN}, {.fd = ended, .events = POLLIN}};
-    bool is_stopped = false;
-    while (!is_stopped && waits[1].revents == 0) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        const int64_t left = end - ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
-        waits[0].revents = 0;
-        if (milliseconds != 0 && left <= 0) {
-            break;
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+typedef enum process_end { PROCESS_ENDED, PROCESS_EXECUTED, PROCESS_GOES_ON } process_end;
+
+/* Until the process ends or executes another program, the time is over, or the user has had enough. */
+static process_end wait_for_process(const cli_process *process, int signals, uint64_t milliseconds)
+{
+    enum { LOOK_MS = 500 };
+    const int64_t end = now_ms() + (int64_t)milliseconds;
+    for (;;) {
+        const int64_t left = milliseconds != 0 ? end - now_ms() : LOOK_MS;
+        struct pollfd waits[] = {{.fd = signals, .events = POLLIN},
+                                 {.fd = process->handle, .events = POLLIN}};
+        if (left <= 0) {
+            return PROCESS_GOES_ON;
         }
-        poll(waits, 2, milliseconds == 0 ? -1 : left < INT32_MAX ? (int)left : INT32_MAX);
-        is_stopped = waits[0].revents != 0 && cli_signals_pass(signals, 0) != 0;
+        poll(waits, 2, left < LOOK_MS ? (int)left : LOOK_MS);
+        if (waits[1].revents != 0) {
+            return PROCESS_ENDED;
+        }
+        if (waits[0].revents != 0 && cli_signals_pass(signals, 0) != 0) {
+            return PROCESS_GOES_ON;
+        }
+        if (cli_process_has_executed(process)) {
+            return PROCESS_EXECUTED;
+        }
     }
-    close(ended);
-    return waits[1].revents != 0;
+}
+
+/* Records the process, to which recording is switched on, until its end or ours. False, said, if recording could not
+ * be switched off. */
+static bool follow(const record_options *options, cli_attachment *attachment,
+                   cli_recorder *recorder, int signals)
+{
+    const long process = (long)options->process;
+    if (!options->is_quiet) {
+        cli_note("recording process %ld; Ctrl-C ends the recording", process);
+    }
+    const process_end end = wait_for_process(&attachment->process, signals, options->duration_ms);
+    if (end == PROCESS_ENDED) {
+        wait_for_others(recorder, signals, options->is_quiet);
+    } else if (end == PROCESS_EXECUTED && !options->is_quiet) {
+        cli_note("process %ld has executed another program, which is not recorded", process);
+    }
+    const bool is_off = cli_attach_end(attachment);
+    if (end != PROCESS_ENDED) {
+        cli_recorder_stop(recorder);
+    }
+    return is_off;
 }
 
 static int record_process(const record_options *options, const char *library)
@@ -311,13 +340,8 @@ static int record_process(const record_options *options, const char *library)
     cli_attachment attachment;
     const bool is_on =
         cli_attach(&attachment, options->process, library, cli_recorder_socket(recorder));
-    if (is_on && !options->is_quiet) {
-        cli_note("recording process %ld; Ctrl-C ends the recording", (long)options->process);
-    }
-    if (is_on && wait_for_process(options->process, signals, options->duration_ms)) {
-        wait_for_others(recorder, signals, options->is_quiet);
-    } else {
-        cli_attach_end(&attachment);
+    const bool is_off = is_on && follow(options, &attachment, recorder, signals);
+    if (!is_on) {
         cli_recorder_stop(recorder);
     }
     size_t count;
@@ -325,7 +349,7 @@ static int record_process(const record_options *options, const char *library)
     if (!is_on) {
         return CLI_EXIT_TARN;
     }
-    return report(options, recordings, count) && cli_recorder_failures(recorder) == 0
+    return report(options, recordings, count) && cli_recorder_failures(recorder) == 0 && is_off
                ? 0
                : CLI_EXIT_TARN;
 }

@@ -289,13 +289,14 @@ void tarn_twolevel_free_slow(tarn_twolevel *twolevel, void *block, size_t size)
 static void *first_realloc(tarn_twolevel *twolevel, void *block, size_t old_size, size_t new_size,
                            size_t alignment)
 {
+    /* Once it has moved, another thread may get its address from upstream, and say so. */
+    base_record_free(twolevel->store->record, block);
     lock_for(twolevel, TWOLEVEL_FIRST);
     void *moved =
         pool_twolevel_first_realloc(twolevel->store, block, old_size, new_size, alignment);
     unlock_for(twolevel, TWOLEVEL_FIRST);
-    if (moved != NULL) {
-        note_resized(twolevel, block, moved, new_size);
-    }
+    base_record_alloc(twolevel->store->record, moved != NULL ? moved : block,
+                      moved != NULL ? new_size : old_size, 0);
     return moved;
 }
 

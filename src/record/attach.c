@@ -103,10 +103,18 @@ static bool make_plan(void)
     return plan.count > 0;
 }
 
-EXPORT attach_plan *tarn_record_attach(const char *home);
+/* True if the program began with the recorder preloaded, and so calls it whether it is recorded or not. */
+static bool is_preloaded(void)
+{
+    void *first = dlsym(RTLD_DEFAULT, "malloc");
+    return first == own_function("malloc");
+}
 
-/* Makes ready to be recorded by the `tarn record` that is at `home`. */
-attach_plan *tarn_record_attach(const char *home)
+EXPORT attach_plan *tarn_record_attach(const char *home, unsigned long is_quiet);
+
+/* Makes ready to be recorded by the `tarn record` that is at `home`; if that is NULL, it only ends what is left of an earlier
+ * recording. `is_quiet` says that no thread is in this library. */
+attach_plan *tarn_record_attach(const char *home, unsigned long is_quiet)
 {
     record_thread *self = &record_self;
     const bool was_busy = self->is_busy;
@@ -115,9 +123,15 @@ attach_plan *tarn_record_attach(const char *home)
         plan.status = ATTACH_NO_ENTRIES;
     } else if (record_is_on()) {
         plan.status = ATTACH_BUSY;
+    } else if (home == NULL) {
+        record_end();
+        plan.status = ATTACH_READY;
     } else {
         record_find_next();
-        plan.status = record_begin_again(self, home) ? ATTACH_READY : ATTACH_NO_ANSWER;
+        plan.turn++;
+        plan.status = record_begin_again(self, home, plan.turn, is_quiet != 0 && !is_preloaded())
+                          ? ATTACH_READY
+                          : ATTACH_NO_ANSWER;
     }
     self->is_busy = was_busy;
     return &plan;

@@ -29,9 +29,12 @@ enum { KIND_UNKNOWN, KIND_STANDARD, KIND_ALLOCATORS, KIND_OTHERS, KIND_NONE };
 
 typedef struct next_operator {
     const char *name;
-    _Atomic(int) kind;
+    _Atomic(unsigned)
+        known; /* kind, and in front of it the search for the next allocator that it is of */
     void *_Atomic function;
 } next_operator;
+
+enum { KIND_BITS = 3 };
 
 /* Beside the next malloc, or of a standard library. */
 static int kind_of(void *function)
@@ -58,6 +61,7 @@ static __attribute__((noinline, cold)) int find_operator(next_operator *operator
     const bool was_busy = record_self.is_busy;
     const int error = errno;
     record_self.is_busy = true;
+    const unsigned searches = atomic_load(&record_searches);
     void *function = record_next_symbol(operator->name);
     /* The standard library came with a plug-in, which keeps its names to itself. */
     static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"};
@@ -67,7 +71,8 @@ static __attribute__((noinline, cold)) int find_operator(next_operator *operator
     }
     const int kind = function != NULL ? kind_of(function) : KIND_NONE;
     atomic_store(&operator->function, function);
-    atomic_store_explicit(&operator->kind, kind, memory_order_release);
+    atomic_store_explicit(&operator->known, searches << KIND_BITS | (unsigned)kind,
+                          memory_order_release);
     record_self.is_busy = was_busy;
     errno = error;
     return kind;
@@ -75,8 +80,10 @@ static __attribute__((noinline, cold)) int find_operator(next_operator *operator
 
 static inline int kind(next_operator *operator)
 {
-    const int known = atomic_load_explicit(&operator->kind, memory_order_acquire);
-    return base_likely(known != KIND_UNKNOWN) ? known : find_operator(operator);
+    const unsigned known = atomic_load_explicit(&operator->known, memory_order_acquire);
+    const unsigned searches = atomic_load_explicit(&record_searches, memory_order_relaxed);
+    return base_likely(known >> KIND_BITS == searches) ? (int)(known & ((1U << KIND_BITS) - 1))
+                                                       : find_operator(operator);
 }
 
 typedef void *new_function(size_t size, const void *tag);

@@ -26,6 +26,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 record_next next;
+_Atomic(unsigned) record_searches = 1;
 
 enum { ARENA_SIZE = 1 << 16, ARENA_ALIGNMENT = 16 };
 
@@ -70,6 +71,7 @@ void record_find_next(void)
     find(&next.free_sized, "free_sized");
     find(&next.free_aligned_sized, "free_aligned_sized");
     find(&next.malloc, "malloc");
+    atomic_fetch_add(&record_searches, 1);
 }
 
 /* False while somebody is still at it: the arena has to serve. */
@@ -98,7 +100,7 @@ static __attribute__((constructor)) void begin(void)
     record_thread *self = &record_self;
     if (record_has_next() && !self->is_busy) {
         self->is_busy = true;
-        record_prepare(self, RING_EVENT_BYTES_MAX);
+        record_prepare(record_process_here(), self, RING_EVENT_BYTES_MAX);
         self->is_busy = false;
     }
 }

@@ -62,6 +62,11 @@ static const unsigned char *find_build_id(const unsigned char *at, size_t size, 
     return NULL;
 }
 
+typedef struct module_teller {
+    record_process *here;
+    record_thread *self;
+} module_teller;
+
 static int tell_module(struct dl_phdr_info *info, size_t size, void *context)
 {
     (void)size;
@@ -99,14 +104,14 @@ static int tell_module(struct dl_phdr_info *info, size_t size, void *context)
         const ssize_t got = readlink("/proc/self/exe", path, RING_NAME_MAX);
         note.path_size = got > 0 ? (uint64_t)got : 0;
     }
-    record_note(context, RING_NOTE_MODULE, &note,
+    const module_teller *teller = context;
+    record_note(teller->here, teller->self, RING_NOTE_MODULE, &note,
                 offsetof(module_note, bytes) + note.build_id_size + note.path_size);
     return 0;
 }
 
-record_change record_modules(record_thread *self)
+record_change record_modules(record_process *here, record_thread *self)
 {
-    record_process *here = record_here;
     module_count counted = {0};
     dl_iterate_phdr(count_modules, &counted);
     if (counted.added == here->modules_added && counted.removed == here->modules_removed) {
@@ -120,6 +125,7 @@ record_change record_modules(record_thread *self)
     here->modules_added = counted.added;
     here->modules_removed = counted.removed;
     os_lock_release(&here->modules_lock);
-    dl_iterate_phdr(tell_module, self);
+    module_teller teller = {.here = here, .self = self};
+    dl_iterate_phdr(tell_module, &teller);
     return are_some_gone ? RECORD_SOME_GONE : RECORD_SOME_NEW;
 }

@@ -25,6 +25,9 @@ typedef struct record_next {
 
 extern record_next next;
 
+/* How often all of it was filled: what was found out before is no longer so. */
+extern _Atomic(unsigned) record_searches;
+
 /* Fills all of it. */
 void record_find_next(void);
 

@@ -38,26 +38,26 @@ typedef struct pool_note {
     char text[RING_NAME_MAX];
 } pool_note;
 
-static void tell_pool(record_thread *self, const record_pool *pool)
+static void tell_pool(record_process *here, record_thread *self, const record_pool *pool)
 {
     pool_note note = {.number = pool->number, .parent = pool->parent};
     note.kind_size = strnlen(pool->kind, RING_NAME_MAX / 2);
     note.name_size = strnlen(pool->name, RING_NAME_MAX / 2);
     memcpy(note.text, pool->kind, note.kind_size);
     memcpy(note.text + note.kind_size, pool->name, note.name_size);
-    record_note(self, RING_NOTE_POOL, &note,
+    record_note(here, self, RING_NOTE_POOL, &note,
                 offsetof(pool_note, text) + note.kind_size + note.name_size);
 }
 
-void record_pools(record_thread *self)
+void record_pools(record_process *here, record_thread *self)
 {
-    os_lock_take(&record_here->pools_lock);
+    os_lock_take(&here->pools_lock);
     for (unsigned i = 0; i < POOLS; i++) {
         if (pools[i].heap != NULL) {
-            tell_pool(self, &pools[i]);
+            tell_pool(here, self, &pools[i]);
         }
     }
-    os_lock_release(&record_here->pools_lock);
+    os_lock_release(&here->pools_lock);
 }
 
 static uint32_t home_of(const void *heap)
@@ -110,14 +110,15 @@ uint32_t tarn_record_open(const void *heap, const void *upstream, const char *ki
                           const char *name)
 {
     record_thread *self = &record_self;
-    if (record_here == NULL || self->is_busy) {
+    record_process *here = record_process_here();
+    if (here == NULL || self->is_busy) {
         return 0;
     }
     self->is_busy = true;
     const int error = errno;
     uint32_t number = 0;
-    if (record_prepare(self, RING_NOTE_BYTES_MAX) || record_here->session != 0) {
-        os_lock_take(&record_here->pools_lock);
+    if (record_prepare(here, self, RING_NOTE_BYTES_MAX) || here->session != 0) {
+        os_lock_take(&here->pools_lock);
         const record_pool *parent = find_pool(upstream);
         record_pool pool = {
             .heap = heap, .kind = kind, .name = name, .number = ++numbers, .parent = 0};
@@ -128,8 +129,8 @@ uint32_t tarn_record_open(const void *heap, const void *upstream, const char *ki
         if (place != NULL) {
             *place = pool;
         }
-        os_lock_release(&record_here->pools_lock);
-        tell_pool(self, &pool);
+        os_lock_release(&here->pools_lock);
+        tell_pool(here, self, &pool);
         number = pool.number;
     }
     errno = error;
@@ -149,9 +150,10 @@ void tarn_record_note(uint32_t number, unsigned what, const void *block, size_t 
     record_pool_event(self, what, number, alignment > 1 ? base_log2_floor(alignment) : 0, block,
                       size, __builtin_frame_address(0));
     if (what == TRACE_POOL_CLOSE) {
-        os_lock_take(&record_here->pools_lock);
+        record_process *here = record_process_here();
+        os_lock_take(&here->pools_lock);
         remove_pool(number);
-        os_lock_release(&record_here->pools_lock);
+        os_lock_release(&here->pools_lock);
     }
     errno = error;
     self->is_busy = false;

@@ -36,6 +36,8 @@ typedef struct record_process {
     uint64_t session; /* not 0 while events are recorded: differs from that of the parent */
     _Atomic(uint32_t) phase;
     ring_header *ring;
+    ring_header *spare_ring; /* an earlier one, whose addresses are to be used again; NULL: none */
+    _Atomic(uint64_t) *stack_table; /* stacks.c: there before the session is, where it has stacks */
     uint32_t stacks;
     uint32_t turn; /* of recordings of this process: a later one differs from it */
     bool has_tsc;
@@ -96,18 +98,24 @@ typedef struct record_thread {
 extern record_process *record_here; /* NULL before anything is known */
 extern __thread record_thread record_self;
 
+/* The process as it is now. It is another one when recording begins again: one event asks once, and keeps to the answer. */
+static inline record_process *record_process_here(void)
+{
+    return __atomic_load_n(&record_here, __ATOMIC_ACQUIRE);
+}
+
 /* session.c */
 
 /* Makes the thread ready to write `bytes` into its own stream. False: nothing is recorded, or the thread has no
  * stream of its own. errno stays. */
-bool record_prepare(record_thread *self, size_t bytes);
+bool record_prepare(record_process *here, record_thread *self, size_t bytes);
 
 /* The stream that threads share, locked and with room, ready for the thread; NULL: nothing is recorded. */
-record_stream *record_open_common(record_thread *self, size_t bytes);
-void record_close_common(void);
+record_stream *record_open_common(record_process *here, record_thread *self, size_t bytes);
+void record_close_common(record_process *here);
 
 /* An event could not be written: it is counted, if nobody but the recorder thinks that recording is over. */
-void record_lose(void);
+void record_lose(record_process *here);
 
 /* Called first when the library is loaded. */
 void record_start(void);
@@ -115,9 +123,13 @@ void record_start(void);
 /* True while somebody takes what is recorded. */
 bool record_is_on(void);
 
-/* Begins to record a program that was not recorded so far, at the `tarn record` of the address. False if that is
- * not to be reached. */
-bool record_begin_again(record_thread *self, const char *address);
+/* Ends a recording that nobody takes any more: no thread that comes after this touches its memory. */
+void record_end(void);
+
+/* Begins to record a program that is not recorded, at the `tarn record` of the address. `turn` is of such
+ * beginnings; where `is_quiet`, no thread is in here, and the memory of the last recording is used again. False if
+ * `tarn record` is not to be reached. */
+bool record_begin_again(record_thread *self, const char *address, uint32_t turn, bool is_quiet);
 
 /* events.c */
 void record_alloc(record_thread *self, unsigned op, unsigned alignment_log2, const void *block,
@@ -139,26 +151,26 @@ void record_pool_event(record_thread *self, unsigned op, uint32_t pool, unsigned
 
 /* A note with `size` bytes, at most RING_NOTE_BYTES_MAX, into the thread's own stream or the common
  * one. */
-void record_note(record_thread *self, unsigned which, const void *bytes, size_t size);
+void record_note(record_process *here, record_thread *self, unsigned which, const void *bytes,
+                 size_t size);
 
 /* unwind.c: the stack from `frame` on, where the caller's frame pointer is, and the return address behind
  * it. What is found is in the thread's `walk`; false if that is nothing. */
 bool record_unwind_start(void);
-bool record_unwind(record_thread *self, void *const *frame);
+bool record_unwind(record_process *process, record_thread *self, void *const *frame);
 
 /* stacks.c: the number of a stack, which is told when it is new; 0: none. */
-bool record_stacks_start(void);
-void record_stacks_forget(void); /* no stack has been told */
-uint32_t record_stack(record_thread *self, void *const *frame);
+bool record_stacks_start(record_process *here); /* no stack has been told */
+uint32_t record_stack(record_process *here, record_thread *self, void *const *frame);
 
 /* pools.c: tells the pools that are open. */
-void record_pools(record_thread *self);
+void record_pools(record_process *here, record_thread *self);
 
 /* modules.c: tells the files that are in memory, if they are not the same as the last time, and what has
  * become of them since then. */
 typedef enum record_change { RECORD_SAME, RECORD_SOME_NEW, RECORD_SOME_GONE } record_change;
 
-record_change record_modules(record_thread *self);
+record_change record_modules(record_process *here, record_thread *self);
 
 /* -------------------------------------------------------------------------------------------------
  * Writing.
@@ -180,10 +192,9 @@ static inline uint64_t record_ticks(const record_process *here)
  * have an order without it, it is read for some events only, and whenever `tarn record`, which looks in
  * every few milliseconds, has been there. The first event of a second thread makes all of them exact: whoever
  * has a block from that thread, or an address that it gave up, sees that it is there. */
-static inline uint64_t record_now(record_thread *self)
+static inline uint64_t record_now(const record_process *here, record_thread *self)
 {
     enum { EVENTS = 32 };
-    const record_process *here = record_here;
     if (base_unlikely(atomic_load_explicit(&here->threads, memory_order_relaxed) > 1)) {
         return record_ticks(here);
     }
@@ -197,15 +208,16 @@ static inline uint64_t record_now(record_thread *self)
     return self->now;
 }
 
-static inline bool record_is_alone(void)
+static inline bool record_is_alone(const record_process *here)
 {
-    return atomic_load_explicit(&record_here->threads, memory_order_relaxed) <= 1;
+    return atomic_load_explicit(&here->threads, memory_order_relaxed) <= 1;
 }
 
 /* True if the thread may write as much into its own stream at once. */
-static inline bool record_is_ready(const record_thread *self, size_t bytes)
+static inline bool record_is_ready(const record_process *here, const record_thread *self,
+                                   size_t bytes)
 {
-    return self->session == record_here->session && self->session != 0 &&
+    return self->session == here->session && self->session != 0 &&
            (size_t)(self->stream.end - self->stream.at) >= bytes;
 }
 

@@ -30,7 +30,7 @@
 enum {
     OWN_CHUNKS_MAX = RING_CHUNKS * 3 / 4,
     WAIT_MS = 100,
-    WAITS_MAX = 100, /* without a beat: `tarn record` hangs */
+    SILENCE_MS = 10000, /* without a beat: `tarn record` hangs */
     ANSWER_SECONDS = 10
 };
 
@@ -140,7 +140,7 @@ static int ask(int socket_)
     return descriptor;
 }
 
-static ring_header *meet(void)
+static ring_header *meet(record_process *here)
 {
     const int socket_ = call();
     if (socket_ < 0) {
@@ -151,7 +151,8 @@ static ring_header *meet(void)
     if (descriptor < 0) {
         return NULL;
     }
-    void *memory = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    void *memory = mmap(here->spare_ring, RING_SIZE, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | (here->spare_ring != NULL ? MAP_FIXED : 0), descriptor, 0);
     close(descriptor);
     if (memory == MAP_FAILED) {
         return NULL;
@@ -185,7 +186,7 @@ static bool begin(record_process *here, record_thread *self)
         }
         return atomic_load(&here->phase) == PHASE_ON;
     }
-    ring_header *ring = meet();
+    ring_header *ring = meet(here);
     if (ring == NULL) {
         stop(here);
         return false;
@@ -194,13 +195,14 @@ static bool begin(record_process *here, record_thread *self)
     here->stacks = ring->stacks;
     here->sample_bytes = ring->sample_bytes;
     here->has_tsc = ring->has_tsc != 0;
-    if (here->stacks != RING_STACKS_NONE && (!record_unwind_start() || !record_stacks_start())) {
+    if (here->stacks != RING_STACKS_NONE &&
+        (!record_unwind_start() || !record_stacks_start(here))) {
         here->stacks = RING_STACKS_NONE;
     }
     here->session = (uint64_t)getpid() | (uint64_t)here->turn << 32;
     atomic_store(&here->phase, PHASE_ON);
-    record_modules(self);
-    record_pools(self);
+    record_modules(here, self);
+    record_pools(here, self);
     return true;
 }
 
@@ -229,25 +231,42 @@ void record_start(void)
 
 bool record_is_on(void)
 {
-    const record_process *here = record_here;
+    const record_process *here = record_process_here();
     return here != NULL && here->session != 0 && atomic_load(&here->ring->is_stopped) == 0 &&
            !is_gone(here->ring);
 }
 
-bool record_begin_again(record_thread *self, const char *address)
+void record_end(void)
 {
-    static uint32_t turns;
-    /* Not the page that is there: a thread may still be on its way out of the last recording. */
-    record_process *page = make_process();
+    record_process *here = record_process_here();
+    if (here->session != 0) {
+        stop(here);
+    }
+}
+
+/* The page of a recording that was ended, for the next one, with what it has. */
+static record_process *clear_process(record_process *page)
+{
+    ring_header *ring = page->ring != NULL ? page->ring : page->spare_ring;
+    _Atomic(uint64_t) *table = page->stack_table;
+    memset(page, 0, sizeof *page);
+    page->spare_ring = ring;
+    page->stack_table = table;
+    return page;
+}
+
+bool record_begin_again(record_thread *self, const char *address, uint32_t turn, bool is_quiet)
+{
+    /* Else not the page that is there: a thread may still be on its way out of the last recording. */
+    record_process *page = is_quiet ? clear_process(record_process_here()) : make_process();
     if (page == NULL) {
         return false;
     }
     home_length = 0;
     take_home(address);
-    record_stacks_forget();
-    page->turn = ++turns;
+    page->turn = turn;
     __atomic_store_n(&record_here, page, __ATOMIC_RELEASE);
-    return record_prepare(self, RING_EVENT_BYTES_MAX);
+    return record_prepare(page, self, RING_EVENT_BYTES_MAX);
 }
 
 /* -------------------------------------------------------------------------------------------------
@@ -271,6 +290,13 @@ static uint32_t take_free(ring_header *ring)
     return RING_CHUNKS;
 }
 
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 /* Waits until chunks are given back. False if that will never be. */
 static bool wait_for_free(ring_header *ring)
 {
@@ -288,15 +314,17 @@ static bool wait_for_free(ring_header *ring)
     atomic_fetch_add(&ring->sleepers, 1);
     bool is_alive = true;
     uint32_t beat = atomic_load(&ring->beat);
-    for (unsigned silent = 0; is_alive && atomic_load(&ring->given_back) == seen;) {
+    /* By the clock: signals of the program may end each wait at once. */
+    for (uint64_t heard = now_ms(); is_alive && atomic_load(&ring->given_back) == seen;) {
         const struct timespec patience = {.tv_nsec = WAIT_MS * 1000000L};
         /* The word is shared with another process: not private. FUTEX_WAIT is 0. */
         syscall(SYS_futex, &ring->given_back, 0, seen, &patience, NULL, 0);
         const uint32_t now = atomic_load(&ring->beat);
-        silent = now == beat ? silent + 1 : 0;
+        heard = now == beat ? heard : now_ms();
         beat = now;
-        is_alive = atomic_load(&ring->is_stopped) == 0 && silent < WAITS_MAX &&
-                   (silent == 0 || !is_gone(ring));
+        const uint64_t silence = now_ms() - heard;
+        is_alive = atomic_load(&ring->is_stopped) == 0 && silence < SILENCE_MS &&
+                   (silence < WAIT_MS || !is_gone(ring));
     }
     atomic_fetch_sub(&ring->sleepers, 1);
     return is_alive;
@@ -385,10 +413,11 @@ static void end_thread(void *unused)
     record_thread *self = &record_self;
     const bool was_busy = self->is_busy;
     self->is_busy = true;
-    if (record_here->session != 0 && self->session == record_here->session && !self->is_ended) {
+    record_process *here = record_process_here();
+    if (here->session != 0 && self->session == here->session && !self->is_ended) {
         if (self->stream.chunk != NULL) {
-            queue_chunk(record_here, &self->stream);
-            atomic_fetch_sub(&record_here->own_chunks, 1);
+            queue_chunk(here, &self->stream);
+            atomic_fetch_sub(&here->own_chunks, 1);
         }
         self->is_ended = true;
     }
@@ -417,6 +446,7 @@ static bool enter(record_process *here, record_thread *self)
     self->number = atomic_fetch_add(&here->threads, 1) + 1;
     self->random = self->number * UINT64_C(0x9E3779B97F4A7C15) + 1;
     self->sample_left = 0;
+    self->now_left = 0;
     self->session = here->session;
     if (has_thread_end) {
         pthread_setspecific(thread_end, self);
@@ -424,13 +454,12 @@ static bool enter(record_process *here, record_thread *self)
     return true;
 }
 
-bool record_prepare(record_thread *self, size_t bytes)
+bool record_prepare(record_process *here, record_thread *self, size_t bytes)
 {
-    if (record_is_ready(self, bytes)) {
+    if (record_is_ready(here, self, bytes)) {
         return true;
     }
     const int error = errno;
-    record_process *here = record_here;
     bool is_ready = false;
     if (enter(here, self) && !self->is_ended) {
         const bool has_own = self->stream.chunk != NULL;
@@ -446,10 +475,9 @@ bool record_prepare(record_thread *self, size_t bytes)
     return is_ready;
 }
 
-record_stream *record_open_common(record_thread *self, size_t bytes)
+record_stream *record_open_common(record_process *here, record_thread *self, size_t bytes)
 {
     const int error = errno;
-    record_process *here = record_here;
     record_stream *stream = NULL;
     if (enter(here, self)) {
         os_lock_take(&here->common_lock);
@@ -475,15 +503,15 @@ record_stream *record_open_common(record_thread *self, size_t bytes)
     return stream;
 }
 
-void record_lose(void)
+void record_lose(record_process *here)
 {
-    if (record_here->has_given_up) {
-        atomic_fetch_add_explicit(&record_here->ring->lost, 1, memory_order_relaxed);
+    if (here->has_given_up) {
+        atomic_fetch_add_explicit(&here->ring->lost, 1, memory_order_relaxed);
     }
 }
 
-void record_close_common(void)
+void record_close_common(record_process *here)
 {
-    record_publish(&record_here->common);
-    os_lock_release(&record_here->common_lock);
+    record_publish(&here->common);
+    os_lock_release(&here->common_lock);
 }

@@ -19,31 +19,28 @@ enum { LINES = 1 << 14, LINE_ENTRIES = 8, NUMBER_BITS = 24 };
 
 #define NUMBER_MASK ((UINT64_C(1) << NUMBER_BITS) - 1)
 
-static _Atomic(uint64_t) *table;
+enum { TABLE_SIZE = LINES * LINE_ENTRIES * sizeof(uint64_t) };
 
-bool record_stacks_start(void)
+bool record_stacks_start(record_process *here)
 {
-    if (table == NULL) {
-        const size_t size = (size_t)LINES * LINE_ENTRIES * sizeof *table;
-        void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (here->stack_table == NULL) {
+        void *memory =
+            mmap(NULL, TABLE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         /* A child's numbers are its own. */
-        if (memory == MAP_FAILED || madvise(memory, size, MADV_WIPEONFORK) != 0) {
+        if (memory == MAP_FAILED || madvise(memory, TABLE_SIZE, MADV_WIPEONFORK) != 0) {
             return false;
         }
-        table = memory;
+        here->stack_table = memory;
+        return true;
     }
-    return true;
+    /* That of an earlier recording. Memory that was given back is zero. */
+    return madvise(here->stack_table, TABLE_SIZE, MADV_DONTNEED) == 0;
 }
 
-void record_stacks_forget(void)
+static __attribute__((noinline)) uint32_t tell(record_process *here, record_thread *self,
+                                               _Atomic(uint64_t) *line, uint64_t tag)
 {
-    table = NULL; /* somebody may still look into it */
-}
-
-static __attribute__((noinline)) uint32_t tell(record_thread *self, _Atomic(uint64_t) *line,
-                                               uint64_t tag)
-{
-    const uint32_t number = atomic_fetch_add(&record_here->stack_ids, 1) + 1;
+    const uint32_t number = atomic_fetch_add(&here->stack_ids, 1) + 1;
     if (number > NUMBER_MASK) {
         return 0;
     }
@@ -54,7 +51,7 @@ static __attribute__((noinline)) uint32_t tell(record_thread *self, _Atomic(uint
     for (uint32_t i = 0; i < count; i++) {
         note[1 + i] = walk->levels[walk->count - 1 - i].back;
     }
-    record_note(self, RING_NOTE_STACK, note, (count + 1) * sizeof *note);
+    record_note(here, self, RING_NOTE_STACK, note, (count + 1) * sizeof *note);
     unsigned at = number % LINE_ENTRIES;
     for (unsigned i = 0; i < LINE_ENTRIES; i++) {
         if (atomic_load_explicit(&line[i], memory_order_relaxed) == 0) {
@@ -67,22 +64,22 @@ static __attribute__((noinline)) uint32_t tell(record_thread *self, _Atomic(uint
     return number;
 }
 
-static uint32_t number_of(record_thread *self)
+static uint32_t number_of(record_process *here, record_thread *self)
 {
     const uint64_t hash =
         self->walk->levels[self->walk->count - 1].hash * UINT64_C(0xBF58476D1CE4E5B9);
     const uint64_t tag = hash & ~NUMBER_MASK;
-    _Atomic(uint64_t) *line = table + hash % LINES * LINE_ENTRIES;
+    _Atomic(uint64_t) *line = here->stack_table + hash % LINES * LINE_ENTRIES;
     for (unsigned i = 0; i < LINE_ENTRIES; i++) {
         const uint64_t entry = atomic_load_explicit(&line[i], memory_order_acquire);
         if ((entry & ~NUMBER_MASK) == tag && entry != 0) {
             return (uint32_t)(entry & NUMBER_MASK);
         }
     }
-    return tell(self, line, tag);
+    return tell(here, self, line, tag);
 }
 
-uint32_t record_stack(record_thread *self, void *const *frame)
+uint32_t record_stack(record_process *here, record_thread *self, void *const *frame)
 {
     /* Whoever is ending would leave its walk behind. */
     if (self->is_ended) {
@@ -90,7 +87,7 @@ uint32_t record_stack(record_thread *self, void *const *frame)
     }
     /* What the kernel says to whoever walks is not the program's to see. */
     const int error = errno;
-    const uint32_t number = record_unwind(self, frame) ? number_of(self) : 0;
+    const uint32_t number = record_unwind(here, self, frame) ? number_of(here, self) : 0;
     errno = error;
     return number;
 }

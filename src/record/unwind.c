@@ -310,9 +310,10 @@ static uint64_t tag_of(uint64_t hash)
     return (hash >> 20 & 0xFFFFFF) << TAG_SHIFT;
 }
 
-static __attribute__((noinline)) uint64_t learn_and_keep(record_thread *self, uint64_t address)
+static __attribute__((noinline)) uint64_t learn_and_keep(record_process *process,
+                                                         record_thread *self, uint64_t address)
 {
-    const record_change change = record_modules(self);
+    const record_change change = record_modules(process, self);
     if (change == RECORD_SOME_GONE || (change == RECORD_SOME_NEW && atomic_load(&has_strangers))) {
         /* Other code may be where code was, or was none. */
         memset(rules, 0, RULES * sizeof *rules);
@@ -341,7 +342,7 @@ static __attribute__((noinline)) uint64_t learn_and_keep(record_thread *self, ui
     return rule;
 }
 
-static inline uint64_t rule_of(record_thread *self, uint64_t address)
+static inline uint64_t rule_of(record_process *process, record_thread *self, uint64_t address)
 {
     const uint64_t hash = mix(address);
     for (unsigned i = 0; i < PROBES; i++) {
@@ -356,7 +357,7 @@ static inline uint64_t rule_of(record_thread *self, uint64_t address)
             }
         }
     }
-    return learn_and_keep(self, address);
+    return learn_and_keep(process, self, address);
 }
 
 /* -------------------------------------------------------------------------------------------------
@@ -437,7 +438,7 @@ static bool is_as_before(const record_walk *walk, uint32_t level, uint32_t *limi
     return true;
 }
 
-bool record_unwind(record_thread *self, void *const *frame)
+bool record_unwind(record_process *process, record_thread *self, void *const *frame)
 {
     if (!self->has_stack_range) {
         find_stack(self);
@@ -470,7 +471,7 @@ bool record_unwind(record_thread *self, void *const *frame)
             }
         }
         path[count++] = at;
-        const uint64_t rule = rule_of(self, at.back);
+        const uint64_t rule = rule_of(process, self, at.back);
         const unsigned kind = rule & 0xFF;
         if (kind != RULE_BY_STACK && kind != RULE_BY_FRAME) {
             before = 0;
@@ -604,8 +605,9 @@ bool record_unwind_start(void)
 #else
 
 /* Elsewhere the frame pointers are followed, which aarch64's compilers keep. */
-bool record_unwind(record_thread *self, void *const *frame)
+bool record_unwind(record_process *process, record_thread *self, void *const *frame)
 {
+    (void)process;
     if (!find_walk(self)) {
         return false;
     }

@@ -9,13 +9,16 @@
  * tarn_record_attach(), which `tarn record` has a thread of the program call, answers with a plan: jumps
  * that are to be written at the start of functions, by way of islands. While they are there the program
  * is recorded.
+ *
+ * It is called twice: first without a place to meet, which ends what is left of an earlier recording; and again when
+ * those jumps are gone and the threads have had time to leave the recorder.
  */
 
 #include <stdint.h>
 
 #define ATTACH_MAGIC UINT64_C(0x48434154544e5254)
 
-enum { ATTACH_VERSION = 1, ATTACH_PATCHES = 64, ATTACH_JUMP = 5, ATTACH_ISLAND = 16 };
+enum { ATTACH_VERSION = 2, ATTACH_PATCHES = 64, ATTACH_JUMP = 5, ATTACH_ISLAND = 16 };
 
 typedef enum attach_status {
     ATTACH_READY,
@@ -37,6 +40,8 @@ typedef struct attach_plan {
     uint32_t status;     /* attach_status */
     uint32_t is_patched; /* `tarn record`'s: the jumps are there */
     uint32_t count;
+    uint32_t turn; /* of recordings that were begun so; 0: none yet */
+    uint32_t reserved;
     attach_patch patches[ATTACH_PATCHES];
 } attach_plan;
 

@@ -709,7 +709,7 @@ start_resident() {
     [ -f "$(malloc_library)" ] || skip 'there is no libtarn-malloc beside this tarn'
     [ "$(uname -m)" = x86_64 ] || skip 'this is for x86-64'
     mkfifo commands
-    LD_PRELOAD=$(malloc_library) "$fixtures/resident" "$@" <commands >said 2>err &
+    LD_PRELOAD=$(malloc_library) "$fixtures/${program:-resident}" "$@" <commands >said 2>err &
     resident=$!
     exec 5>commands
     rounds=0
@@ -841,6 +841,121 @@ test_a_running_program_is_recorded_for_a_while() {
     expect_err 'none lost'
     round
     end_resident
+}
+
+# start_restless WORD - starts one of the programs that are hard to stop.
+start_restless() {
+    program=restless start_resident "$1"
+}
+
+# attach_times N - records the program so often, a moment each time.
+attach_times() {
+    for _ in $(seq "$1"); do
+        run record --pid "$resident" --duration 20ms --stacks=none -o x.trace
+        expect_status 0
+        expect_err 'none lost'
+    done
+}
+
+test_a_running_program_that_forks_all_the_time_goes_on_when_it_is_recorded() {
+    start_restless fork
+    attach_times 8
+    end_resident
+}
+
+test_a_running_program_that_starts_threads_all_the_time_goes_on_when_it_is_recorded() {
+    start_restless threads
+    attach_times 8
+    end_resident
+}
+
+test_a_running_program_on_a_small_stack_keeps_what_is_below_it() {
+    start_restless coroutine
+    attach_times 2
+    end_resident
+}
+
+test_a_running_program_is_not_changed_under_a_handler_that_returns_into_free() {
+    start_restless hold
+    # It returns after a second.
+    run record --pid "$resident" --duration 1.2s --stacks=none -o x.trace
+    expect_status 0
+    end_resident
+}
+
+test_a_running_program_whose_first_thread_has_ended_is_recorded() {
+    start_restless leave
+    attach_times 2
+    end_resident
+    lines_of x.trace
+    [ "$(count ' malloc 0x.* size 100$')" -gt 0 ] || fail 'nothing was recorded'
+}
+
+test_a_running_program_that_executes_another_ends_its_recording_and_is_left_alone() {
+    start_restless execute
+    attach x.trace
+    echo >&5
+    status=0
+    wait "$recorder" || status=$?
+    expect_status 0
+    grep -q "process $resident has executed another program, which is not recorded" note ||
+        fail "it is not said: $(cat note)"
+    end_resident
+}
+
+test_a_running_program_uses_the_same_addresses_each_time_it_is_recorded() {
+    start_restless rest
+    attach_times 2
+    size=$(sed -n 's/^VmSize:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$resident/status")
+    attach_times 4
+    now=$(sed -n 's/^VmSize:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$resident/status")
+    [ "$now" -le $((size + 1024)) ] || fail "it has grown from $size to $now KiB"
+    end_resident
+}
+
+test_a_running_program_that_is_stopped_is_refused_at_once_and_stays_stopped() {
+    start_restless rest
+    kill -STOP "$resident"
+    run record --pid "$resident"
+    expect_status 125
+    expect_err "process $resident is stopped (SIGSTOP, or Ctrl-Z); let it go on first: kill -CONT $resident"
+    grep -q '^State:.T' "/proc/$resident/status" || fail 'it is not stopped any more'
+    kill -CONT "$resident"
+    attach_times 1
+    end_resident
+}
+
+test_a_running_program_that_forbids_itself_calls_of_the_kernel_is_refused() {
+    start_restless filter
+    run record --pid "$resident"
+    expect_status 125
+    expect_err "process $resident has forbidden itself calls of the kernel (seccomp)"
+    end_resident
+}
+
+test_a_running_program_that_was_preloaded_and_recorded_before_is_recorded_again() {
+    needs_recorder
+    [ "$(uname -m)" = x86_64 ] || skip 'this is for x86-64'
+    mkfifo commands
+    # The program outlives the shell, and then the recording.
+    LD_PRELOAD=$(malloc_library) "$tarn" record -o first.%p.trace -- \
+        sh -c '"$1" <commands >said & echo $! >number' sh "$fixtures/resident" 2>first_err &
+    recorder=$!
+    exec 5>commands
+    rounds=0
+    expect_said ready
+    resident=$(cat number)
+    round
+    sleep 0.2
+    kill -INT "$recorder"
+    wait "$recorder" || true
+    attach x.trace
+    round
+    detach
+    round
+    exec 5>&-
+    expect_said whole
+    expect_rounds 1 x.trace
 }
 
 test_a_process_that_cannot_be_recorded_is_refused_with_the_reason() {

@@ -13,6 +13,8 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <thread>
 #include <time.h>
 #include <unistd.h>
@@ -29,7 +31,7 @@ std::condition_variable begun;
 std::condition_variable done;
 unsigned rounds;
 unsigned left;
-bool is_over;
+std::atomic<bool> is_over{false};
 std::atomic<bool> is_damaged{false};
 
 struct alignas(64) wide {
@@ -110,18 +112,35 @@ void sleep_all_along()
     }
 }
 
-// Neither in a call of the kernel nor at rest, and the values in its registers are to stay.
+// Neither in a call of the kernel nor at rest, and the values in its registers are to stay: at the end the sum is
+// what it has to be.
 void compute_all_along()
 {
+    constexpr uint64_t cycle = 1024;
     double sum = 0;
-    double other = 0;
-    for (uint64_t i = 0; !is_over; i++) {
-        sum += static_cast<double>(i & 1023) * 0.5;
-        other += static_cast<double>(i & 1023) * 0.5;
-        if (sum != other) {
-            is_damaged = true;
-        }
+    uint64_t count = 0;
+    for (; !is_over; count++) {
+        sum += static_cast<double>(count % cycle) * 0.5;
     }
+    const uint64_t rest = count % cycle;
+    const uint64_t twice =
+        count / cycle * (cycle * (cycle - 1)) + rest * (rest - (rest > 0 ? 1 : 0));
+    if (sum != static_cast<double>(twice) * 0.25) {
+        is_damaged = true;
+    }
+}
+
+// A call that the kernel does not take up by itself when it was interrupted.
+void poll_all_along(int end)
+{
+    const int waits = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {};
+    event.events = EPOLLIN;
+    epoll_ctl(waits, EPOLL_CTL_ADD, end, &event);
+    if (epoll_wait(waits, &event, 1, -1) != 1) {
+        is_damaged = true;
+    }
+    close(waits);
 }
 
 } // namespace
@@ -133,6 +152,8 @@ int main(int argc, char **argv)
         workers.emplace_back(work, i);
     }
     workers.emplace_back(sleep_all_along);
+    const int end = eventfd(0, EFD_CLOEXEC);
+    workers.emplace_back(poll_all_along, end);
     if (argc > 1 && strcmp(argv[1], "busy") == 0) {
         workers.emplace_back(compute_all_along);
     }
@@ -159,6 +180,9 @@ int main(int argc, char **argv)
         const std::lock_guard<std::mutex> held(lock);
         is_over = true;
         begun.notify_all();
+    }
+    if (eventfd_write(end, 1) != 0) {
+        is_damaged = true;
     }
     for (std::thread &worker : workers) {
         worker.join();
