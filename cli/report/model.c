@@ -73,7 +73,9 @@ static void count_taken(model_pass *pass, const report_block *block, uint64_t ti
     report_model *model = pass->model;
     pass->live -= block->size;
     pass->live_blocks--;
-    report_cells_at(&model->threads, block->thread)->frees++;
+    report_cell *of_thread = report_cells_at(&model->threads, block->thread);
+    of_thread->frees++;
+    of_thread->temporary += is_temporary;
     show_block(pass, block, time, false);
     if (!is_counted(model, block)) {
         return;

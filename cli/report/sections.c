@@ -114,6 +114,18 @@ static void add_threads(report_container *container, const report_cells *threads
     }
 }
 
+/* Of all blocks: where stacks were sampled, the cells of nodes have estimates. */
+static void add_bins(report_container *container, const report_cells *threads)
+{
+    double *temporary = add_f64(container, "bin.temporary", threads->bins);
+    size_t at = 0;
+    for (size_t bin = 0; bin < threads->bins; bin++) {
+        for (; at < threads->ends[bin]; at++) {
+            temporary[bin] += (double)threads->all[at].temporary;
+        }
+    }
+}
+
 static void add_curve(report_container *container, const report_curve *curve)
 {
     const size_t size = curve->steps * sizeof(double);
@@ -200,6 +212,7 @@ void report_sections_add(report_container *container, const report_model *model)
     add_nodes(container, model);
     add_cells(container, &model->cells);
     add_threads(container, &model->threads);
+    add_bins(container, &model->threads);
     add_curve(container, &model->curve);
     add_histogram(container, &model->sizes, "size.counts", "size.bytes");
     add_histogram(container, &model->lifetimes, "lifetime.counts", "lifetime.bytes");

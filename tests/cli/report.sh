@@ -37,7 +37,7 @@ expect_totals() {
     expect_data True 'sum(s["cell.bytes"]) == d["summary"]["bytes_allocated"]'
     expect_data True 'sum(s["cell.frees"]) == d["summary"]["frees"]'
     expect_data True 'sum(s["cell.bytes"]) - sum(s["cell.freed"]) == d["summary"]["live_end"]'
-    expect_data True 'sum(s["cell.temporary"]) == d["summary"]["temporary"]'
+    expect_data True 'sum(s["cell.temporary"]) == sum(s["bin.temporary"]) == d["summary"]["temporary"]'
     expect_data True 'sum(s["node.peak_bytes"]) == d["summary"]["peak_live"]'
     expect_data True 'sum(s["node.peak_blocks"]) == d["summary"]["peak_blocks"]'
     expect_data True 'max(s["curve.live_max"]) == d["summary"]["peak_live"]'
@@ -323,6 +323,8 @@ test_sampled_stacks_stand_for_the_others() {
     expect_data 65536 'd["program"]["sample_bytes"]'
     expect_data True 'abs(sites()["shop::make_order()"][0] / 2000 - 1) < 0.2'
     expect_data True 'abs(sum(s["cell.bytes"]) / d["summary"]["bytes_allocated"] - 1) < 0.1'
+    expect_data True 'd["summary"]["temporary"] > 0 and sum(s["bin.temporary"]) == d["summary"]["temporary"]'
+    expect_data True 'sum(s["size.bytes"]) == d["summary"]["bytes_allocated"]'
     run report --text x.trace
     grep -q 'figures by call site are estimates' out || fail 'they are not said to be estimates'
 }

@@ -196,6 +196,32 @@ static void cells_have_what_each_stack_did_in_each_bin(void **state)
     on_seeds(compare_cells);
 }
 
+static void compare_temporary(void)
+{
+    sample made;
+    make(&made, true, false, (report_model_options){0});
+    const report_cells *threads = &made.model.threads;
+    size_t at = 0;
+    for (size_t bin = 0; bin < made.model.bins; bin++) {
+        report_cell wanted = {0};
+        for (size_t i = 0; i < naive.block_count; i++) {
+            add_block(&wanted, &naive.blocks[i], &made.model, bin);
+        }
+        uint64_t found = 0;
+        for (; at < threads->ends[bin]; at++) {
+            found += threads->all[at].temporary;
+        }
+        assert_int_equal(found, wanted.temporary);
+    }
+    drop(&made);
+}
+
+static void threads_have_the_temporary_blocks_of_each_bin(void **state)
+{
+    (void)state;
+    on_seeds(compare_temporary);
+}
+
 static void compare_peak(void)
 {
     sample made;
@@ -566,6 +592,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(totals_and_the_peak_are_those_of_the_events),
         cmocka_unit_test(cells_have_what_each_stack_did_in_each_bin),
+        cmocka_unit_test(threads_have_the_temporary_blocks_of_each_bin),
         cmocka_unit_test(nodes_have_what_was_live_at_the_peak),
         cmocka_unit_test(a_pruned_tree_and_fewer_bins_lose_nothing),
         cmocka_unit_test(traces_without_stacks_have_all_but_call_sites),
