@@ -32,6 +32,8 @@ test('bytes on a scale have the digits that tell its steps apart', () => {
     assert.equal(format.bytesWithin(53282078, 1024), '50.814 MiB');
     assert.equal(format.bytesWithin(2 * 1024 ** 2, 1024 ** 2), '2 MiB');
     assert.equal(format.bytesWithin(100, 16), '100 B');
+    assert.equal(format.bytesWithin(1024 ** 2 - 1, 1024), '1.000 MiB');
+    assert.equal(format.bytesWithin(1024 ** 2 - 1, 1024 ** 2), '1 MiB');
 });
 
 test('counts are grouped, and short ones have a unit of ten to the three', () => {
@@ -40,6 +42,11 @@ test('counts are grouped, and short ones have a unit of ten to the three', () =>
     assert.equal(format.shortCount(12345), '12.3 k');
     assert.equal(format.shortCount(999960), '1.00 M');
     assert.equal(format.shortCount(93213157), '93.2 M');
+    assert.equal(format.counted(0, 'block'), '0 blocks');
+    assert.equal(format.counted(1, 'block'), '1 block');
+    assert.equal(format.counted(1234, 'pass', 'passes'), '1,234 passes');
+    assert.equal(format.estimate('12.3 KiB', true), '≈ 12.3 KiB');
+    assert.equal(format.estimate('12.3 KiB', false), '12.3 KiB');
     assert.equal(format.exactBytes(1), '1 byte');
     assert.equal(format.exactBytes(4096), '4,096 bytes');
 });
@@ -48,6 +55,7 @@ test('durations go from nanoseconds to hours', () => {
     const cases: [number, string][] = [
         [0, '0 ns'],
         [850, '850 ns'],
+        [999.7, '1.00 µs'],
         [12300, '12.3 µs'],
         [999600, '1.00 ms'],
         [1.5e9, '1.50 s'],

@@ -16,6 +16,16 @@ export function count(value: number): string {
     return GROUPED.format(value);
 }
 
+/** "1 block", "1,234 blocks" */
+export function counted(value: number, one: string, many = `${one}s`): string {
+    return `${count(value)} ${value === 1 ? one : many}`;
+}
+
+/** "≈ 1,234" where a figure is an estimate. */
+export function estimate(text: string, isEstimate: boolean): string {
+    return isEstimate ? `≈ ${text}` : text;
+}
+
 /** 1,234 below ten thousand, then 12.3 k, 1.23 M, 1.23 G. */
 export function shortCount(value: number): string {
     return scaled(value, 1000, ['', ' k', ' M', ' G', ' T'], 10000);
@@ -52,17 +62,21 @@ export function bytesWithin(value: number, grain: number): string {
         unit++;
     }
     const decimals = Math.min(Math.max(Math.ceil(-Math.log10(grain / size) - 0.05), 0), 6);
-    return (value / size).toFixed(unit === 0 ? 0 : decimals) + BYTE_UNITS[unit];
+    const text = (value / size).toFixed(unit === 0 ? 0 : decimals);
+    // What is rounded up to 1024 is one of the next unit.
+    return Number(text) >= 1024 && unit + 1 < BYTE_UNITS.length
+        ? bytesWithin(size * 1024, grain)
+        : text + BYTE_UNITS[unit];
 }
 
 /** 1,234,567 bytes: for hints, where the exact figure is wanted. */
 export function exactBytes(value: number): string {
-    return value === 1 ? '1 byte' : `${count(value)} bytes`;
+    return counted(value, 'byte');
 }
 
 /** 850 ns, 12.3 µs, 1.23 ms, 12.3 s, 2 min 05 s, 3 h 20 min */
 export function duration(ns: number): string {
-    if (ns < 1000) {
+    if (ns < 999.5) {
         return `${Math.round(ns)} ns`;
     }
     if (ns < 999.5e3) {

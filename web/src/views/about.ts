@@ -43,19 +43,19 @@ function facts(recording: Recording): HTMLElement {
         ['Tarn', program.tarn],
         [
             'Stacks',
-            `${program.stacks}${sampled}; ${format.count(summary.stacks)} different ones in ${format.count(summary.modules)} modules`,
+            `${program.stacks}${sampled}; ${format.counted(summary.stacks, 'different one')} in ${format.counted(summary.modules, 'module')}`,
         ],
         ['Blocks known by', program.blocks],
         [
             'Events',
-            `${format.count(summary.events)}: ${format.count(summary.allocations)} allocations, ${format.count(summary.frees)} frees, ${format.count(summary.reallocs)} reallocs, ${format.count(summary.failed)} failed`,
+            `${format.count(summary.events)}: ${format.counted(summary.allocations, 'allocation')}, ${format.counted(summary.frees, 'free')}, ${format.counted(summary.reallocs, 'realloc')}, ${format.count(summary.failed)} failed`,
         ],
         ...((summary.unknown_frees ?? 0) > 0
             ? [['Frees of blocks from before', format.count(summary.unknown_frees ?? 0)] as const]
             : []),
         [
             'Temporary',
-            `${format.count(summary.temporary)} blocks, ${format.bytes(summary.temporary_bytes)}`,
+            `${format.counted(summary.temporary, 'block')}, ${format.bytes(summary.temporary_bytes)}`,
         ],
         ['Threads', format.count(summary.threads)],
     ]);

@@ -22,7 +22,7 @@ export class Cards {
         const grain = recording.curve.widthNs;
         const ns = (selection.range.end - selection.range.begin) * recording.binNs;
         const overhead =
-            totals.peakFootprint === null
+            totals.peakFootprint === null || totals.peakLive === 0
                 ? ''
                 : `${format.percent(totals.peakFootprint / totals.peakLive - 1)} above live`;
         fill(
@@ -32,7 +32,7 @@ export class Cards {
                 'Allocated',
                 format.bytes(totals.bytes),
                 totals.bytes,
-                `${format.count(totals.allocs)} blocks`,
+                format.counted(totals.allocs, 'block'),
             ),
             card(
                 'allocations',
@@ -46,14 +46,14 @@ export class Cards {
                 'Freed',
                 format.bytes(totals.freed),
                 totals.freed,
-                `${format.count(totals.frees)} blocks`,
+                format.counted(totals.frees, 'block'),
             ),
             card(
                 'temporary',
                 'Temporary',
                 format.percent(totals.allocs === 0 ? 0 : totals.temporary / totals.allocs),
                 totals.temporary,
-                `${format.count(totals.temporary)} blocks`,
+                format.counted(totals.temporary, 'block'),
             ),
             card(
                 'peak',
@@ -76,7 +76,7 @@ export class Cards {
                 'Live at the end',
                 format.bytes(totals.live),
                 totals.live,
-                `${format.count(totals.liveBlocks)} blocks`,
+                format.counted(totals.liveBlocks, 'block'),
             ),
         );
     }

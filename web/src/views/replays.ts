@@ -25,7 +25,7 @@ export class Replays implements View {
             emptyText: 'Nothing was replayed.',
             columns: this.columns(),
         });
-        const events = `${format.count(replay.events)} operations, ${format.count(replay.allocations)} of them allocations, by ${format.count(replay.threads)} thread${replay.threads === 1 ? '' : 's'}`;
+        const events = `${format.counted(replay.events, 'operation')}, ${format.count(replay.allocations)} of them ${replay.allocations === 1 ? 'an allocation' : 'allocations'}, by ${format.counted(replay.threads, 'thread')}`;
         this.root = el(
             'div',
             {},
@@ -152,7 +152,7 @@ export class Replays implements View {
                 : `no plan is below ${format.bytes(plan.lower_bound)}`;
             entries.push([
                 'Best static plan',
-                `${format.bytes(plan.height)} for ${format.count(plan.buffers)} buffers: ${bound} (${plan.method})`,
+                `${format.bytes(plan.height)} for ${format.counted(plan.buffers, 'buffer')}: ${bound} (${plan.method})`,
             ]);
         }
         if (theory.robson !== null) {
@@ -190,7 +190,7 @@ export class Replays implements View {
                 ...beside('Footprint at the end', movable.end_footprint, movable.end_without),
                 [
                     'Moved',
-                    `${format.bytes(movable.bytes_moved)} in ${format.count(movable.blocks_moved)} blocks, ${format.count(movable.passes)} passes`,
+                    `${format.bytes(movable.bytes_moved)} in ${format.counted(movable.blocks_moved, 'block')}, ${format.counted(movable.passes, 'pass', 'passes')}`,
                 ],
                 ['Longest pass', format.duration(movable.longest_us * 1000)],
             ]),
