@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import * as format from './data/format';
 import type { Recording } from './data/recording';
 import { Report } from './data/report';
 import { button, el, fill, oncePerFrame } from './ui/dom';
@@ -84,9 +85,9 @@ function tabsOf(report: Report): Tab[] {
             ? null
             : { id: 'threads', title: 'Threads', view: new Threads(report) },
         head.pools.length === 0 ? null : { id: 'pools', title: 'Pools', view: new Pools(report) },
-        head.replay === null
+        recording.replay === null
             ? null
-            : { id: 'replay', title: 'Replay', view: new Replays(head.replay) },
+            : { id: 'replay', title: 'Replay', view: new Replays(recording.replay) },
     ];
     return tabs.filter((tab): tab is Tab => tab !== null);
 }
@@ -122,8 +123,11 @@ function header(recording: Recording): HTMLElement {
 
 /** What the reader has to know before believing the figures. */
 function warnings(recording: Recording): HTMLElement[] {
-    const { program } = recording.head;
+    const { program, summary } = recording.head;
     const texts: string[] = [];
+    if (summary.events === 0) {
+        texts.push('Nothing was recorded: the trace has no events.');
+    }
     if (program.is_cut) {
         texts.push(
             'The trace was cut short: the program, or its recording, ended before the trace did.',
@@ -131,13 +135,18 @@ function warnings(recording: Recording): HTMLElement[] {
     }
     if (program.lost > 0) {
         texts.push(
-            `${program.lost.toLocaleString('en-US')} events were lost while recording; figures are too low by these.`,
+            `${format.counted(program.lost, 'event')} ${program.lost === 1 ? 'was' : 'were'} lost while recording; figures are too low by that much.`,
         );
     }
-    if (program.stacks.startsWith('sampled')) {
-        texts.push('Stacks were sampled: figures by call site are estimates.');
+    if (recording.isSampled) {
+        texts.push('Stacks were sampled: figures by call site (≈) are estimates.');
     } else if (program.stacks === 'none') {
         texts.push('Recorded without stacks: call sites are not known.');
+    }
+    if (recording.replayFault !== '') {
+        texts.push(
+            `The replay is left out: ${recording.replayFault}. Write it anew with \`tarn replay --json\`, and the report with it.`,
+        );
     }
     return texts.map((text) => el('p', { class: 'warning' }, text));
 }

@@ -52,9 +52,29 @@ test('data of a newer release is told of', async () => {
 });
 
 test('a head of another shape is told of, and does not crash the page', async () => {
-    for (const odd of [{ program: 3 }, { threads: 'none' }, { replay: { runs: 'many' } }]) {
+    for (const odd of [{ program: 3 }, { threads: 'none' }]) {
         const container = writeContainer({ ...fixture.head, ...odd }, fixture.sections);
         assert.match(await messageOf(packed(container)), /is damaged/);
+    }
+});
+
+test('a replay of another shape costs its tab alone, and is told of', async () => {
+    const replay = fixture.head['replay'] as Record<string, unknown>;
+    const { theory: _, ...withoutTheory } = replay;
+    const odd: [unknown, RegExp][] = [
+        [{ ...replay, runs: 'many' }, /left out: runs is no list/],
+        [{ ...replay, runs: [null] }, /left out: runs\[0\] is no object/],
+        [{ ...replay, theory: 3 }, /left out: theory is no object/],
+        [withoutTheory, /left out: theory is no object/],
+    ];
+    for (const [value, message] of odd) {
+        const container = writeContainer({ ...fixture.head, replay: value }, fixture.sections);
+        const { page, complaints } = await open(browser, packed(container));
+        const tabs = await page.$$eval('[role=tab]', (all) => all.map((tab) => tab.textContent));
+        assert.ok(tabs.includes('Heap map') && !tabs.includes('Replay'), tabs.join(', '));
+        assert.match(await page.$eval('.warning', (note) => note.textContent ?? ''), message);
+        await page.browserContext().close();
+        assert.deepEqual(complaints, []);
     }
 });
 

@@ -77,6 +77,8 @@ export interface MapHead {
     extents?: [number, number][];
     layout: string;
     peak_footprint: number;
+    /** Blocks that the layout had no place for. */
+    unplaced?: number;
 }
 
 export interface Snapshot {

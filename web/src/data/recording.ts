@@ -2,7 +2,8 @@
 
 import type { Container } from './container';
 import { damaged } from './fault';
-import type { Head } from './head';
+import type { Head, Replay } from './head';
+import { faultOfReplay } from './replay';
 
 /** A report's data under names, checked so far that no index in it leads out of an array. */
 
@@ -61,6 +62,8 @@ export interface MapCells {
     /** Distances from row 0, rising, and the addresses there; empty: addresses are not known. */
     extents: [number, number][];
     layout: string;
+    /** Blocks that have no place in the map. */
+    unplaced: number;
     used: Uint8Array;
     size: Uint8Array;
     thread: Uint8Array;
@@ -105,6 +108,11 @@ export class Recording {
     readonly rects: Rects | null;
     readonly pins: Pins | null;
     readonly threads: ThreadCells | null;
+    /** Temporary blocks by bin, of all blocks; null: not told. */
+    readonly temporary: Float64Array | null;
+    readonly replay: Replay | null;
+    /** What is wrong with the replay, if it is left out for that. */
+    readonly replayFault: string;
     private readonly textBytes: Uint8Array;
     private readonly textEnds: Uint32Array;
     private readonly texts: (string | undefined)[];
@@ -114,8 +122,9 @@ export class Recording {
     constructor(container: Container) {
         this.head = container.head;
         verifyHead(this.head);
-        const names = this.head.threads.map((thread) => thread.name);
-        this.sharedNames = new Set(names.filter((name, i) => names.indexOf(name) !== i));
+        this.sharedNames = repeated(this.head.threads.map((thread) => thread.name));
+        this.replayFault = this.head.replay === null ? '' : faultOfReplay(this.head.replay);
+        this.replay = this.replayFault === '' ? this.head.replay : null;
         this.textBytes = container.section('text.bytes', 'u8');
         this.textEnds = container.section('text.ends', 'u32');
         verifyEnds('text.ends', this.textEnds, this.textBytes.length);
@@ -130,6 +139,14 @@ export class Recording {
         this.rects = readRects(container, this.nodes.count);
         this.pins = readPins(container, this.nodes.count);
         this.threads = readThreads(container);
+        this.temporary = container.has('bin.temporary')
+            ? container.section('bin.temporary', 'f64', this.binCount)
+            : null;
+    }
+
+    /** Whether only some stacks were recorded, so that figures by call site are estimates. */
+    get isSampled(): boolean {
+        return String(this.head.program.stacks).startsWith('sampled');
     }
 
     get binCount(): number {
@@ -214,9 +231,16 @@ function verifyHead(head: Head): void {
     }
     head.map ??= null;
     head.replay ??= null;
-    if (head.replay !== null && !Array.isArray(head.replay.runs)) {
-        throw damaged('its replay has no runs');
+}
+
+/** The names that more than one has. */
+function repeated(names: string[]): Set<string> {
+    const seen = new Set<string>();
+    const again = new Set<string>();
+    for (const name of names) {
+        (seen.has(name) ? again : seen).add(name);
     }
+    return again;
 }
 
 function isCount(value: number | undefined, least: number, most: number): boolean {
@@ -350,6 +374,9 @@ function readMap(container: Container, nodes: number): MapCells | null {
         bytesPerRow: head.bytes_per_row,
         extents: Array.isArray(head.extents) ? head.extents : [],
         layout: String(head.layout ?? ''),
+        unplaced: isCount(head.unplaced, 1, Number.MAX_SAFE_INTEGER)
+            ? (head.unplaced as number)
+            : 0,
         used: container.section('map.used', 'u8', count),
         size: container.section('map.size', 'u8', count),
         thread: container.section('map.thread', 'u8', count),

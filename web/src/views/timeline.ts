@@ -51,7 +51,7 @@ export class Timeline {
     }
 
     private memoryLines(): Line[] {
-        const { curve, head } = this.report.recording;
+        const { curve, replay } = this.report.recording;
         const lines: Line[] = [
             { label: 'least', colour: 'live', values: curve.liveMin, isShown: true, isEdge: true },
             {
@@ -78,7 +78,7 @@ export class Timeline {
                 isShown: true,
             });
         }
-        for (const run of head.replay?.runs ?? []) {
+        for (const run of replay?.runs ?? []) {
             const held = heldBy(run);
             if (held !== null) {
                 const i = lines.filter((line) => line.isReplay === true).length;
@@ -184,7 +184,7 @@ export class Timeline {
         const footprint =
             curve.footprint === null ? '' : ` · footprint ${format.bytes(curve.footprint[index])}`;
         const rate = format.shortCount(curve.allocs[index] / (curve.widthNs / 1e9));
-        this.readout.textContent = `${at} · live ${format.bytes(curve.live[index])} in ${format.count(curve.blocks[index])} blocks${footprint} · ${rate} allocations/s`;
+        this.readout.textContent = `${at} · live ${format.bytes(curve.live[index])} in ${format.counted(curve.blocks[index], 'block')}${footprint} · ${rate} allocations/s`;
     }
 }
 
