@@ -18,6 +18,7 @@ import {
     makeFixture,
     peakOf,
 } from './fixture';
+import { writeContainer } from './container_writer';
 import { Random } from './random';
 import { naiveTotals } from './naive';
 
@@ -56,6 +57,40 @@ test('the figures of a range are those of its events', () => {
             naive,
             about(range),
         );
+    }
+});
+
+test('totals are exact where the figures of stacks are estimates', () => {
+    const cells = Object.entries(fixture.sections).filter(([name]) =>
+        /^cell\.(allocs|bytes|frees|freed|temporary)$/.test(name),
+    );
+    const guessed = cells.map(([name, section]) => [name, section.map((value) => 3 * value)]);
+    const sections = { ...fixture.sections, ...Object.fromEntries(guessed) };
+    const sampled = new Recording(new Container(writeContainer(fixture.head, sections).buffer));
+    for (const range of ranges()) {
+        const { totals, nodes } = figuresOf(sampled, range);
+        const naive = naiveTotals(fixture, range);
+        const { allocs, bytes, frees, freed, temporary, live, liveBlocks } = totals;
+        assert.deepEqual(
+            { allocs, bytes, frees, freed, temporary, live, liveBlocks },
+            naive,
+            about(range),
+        );
+        assert.equal(
+            nodes.bytes.reduce((a, b) => a + b),
+            3 * naive.bytes,
+        );
+    }
+});
+
+test('without the sections of totals the cells are added up', () => {
+    const names = Object.keys(fixture.sections).filter((name) => !/^(size|bin)\./.test(name));
+    const sections = Object.fromEntries(names.map((name) => [name, fixture.sections[name]]));
+    const older = new Recording(new Container(writeContainer(fixture.head, sections).buffer));
+    for (const range of ranges()) {
+        const { bytes, temporary } = figuresOf(older, range).totals;
+        const naive = naiveTotals(fixture, range);
+        assert.deepEqual([bytes, temporary], [naive.bytes, naive.temporary], about(range));
     }
 });
 

@@ -93,6 +93,7 @@ export function makeFixture(shape: Shape): Fixture {
         ...classSections(shape, blocks),
         ...rectSections(shape, blocks),
         ...threadSections(shape, blocks),
+        'bin.temporary': temporaryByBin(shape, blocks),
         ...pinSections(shape, blocks),
     };
     const map = mapSections(shape, blocks);
@@ -482,6 +483,14 @@ function threadSections(shape: Shape, blocks: Block[]): Record<string, Section> 
         'thread.allocs': Uint32Array.from(rows, (row) => row[1]),
         'thread.bytes': Float64Array.from(rows, (row) => row[2]),
     };
+}
+
+function temporaryByBin(shape: Shape, blocks: Block[]): Float64Array {
+    const counts = new Float64Array(shape.bins);
+    for (const block of blocks) {
+        counts[binOf(shape, block.begin)] += block.isTemporary ? 1 : 0;
+    }
+    return counts;
 }
 
 const PAGE = 4096;

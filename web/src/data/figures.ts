@@ -25,6 +25,7 @@ export interface PeakOfRange {
     timeNs: number;
 }
 
+/** Of all blocks, with a stack or without. */
 export interface Totals {
     allocs: number;
     bytes: number;
@@ -76,32 +77,39 @@ export function figuresOf(recording: Recording, range: Range): Figures {
         nodes.peak = live;
         nodes.peakBlocks = liveBlocks;
     }
-    let frees = 0;
-    let freed = 0;
     for (let i = first; i < last; i++) {
         const node = cells.node[i];
         nodes.allocs[node] += cells.allocs[i];
         nodes.bytes[node] += cells.bytes[i];
         nodes.temporary[node] += cells.temporary[i];
-        frees += cells.frees[i];
-        freed += cells.freed[i];
     }
-    const totals: Totals = {
-        allocs: sum(nodes.allocs),
-        bytes: sum(nodes.bytes),
-        frees,
-        freed,
-        temporary: sum(nodes.temporary),
-        live: sum(live),
-        liveBlocks: sum(liveBlocks),
+    return { range, nodes, peak, totals: totalsOf(recording, range, nodes, peak) };
+}
+
+/** The cells have only estimates where stacks were sampled; the curve, sizes and bins have all. */
+function totalsOf(recording: Recording, range: Range, nodes: NodeFigures, peak: Peak): Totals {
+    const { curve, sizes, temporary } = recording;
+    const [first, last] = stepsOf(recording, range);
+    const bytes =
+        sizes === null ? sum(nodes.bytes) : sum(classSums(sizes.bytes, sizes.bounds.length, range));
+    const live = curve.live[last - 1];
+    return {
+        allocs: sum(curve.allocs.subarray(first, last)),
+        bytes,
+        frees: sum(curve.frees.subarray(first, last)),
+        freed: bytes - (live - (first === 0 ? 0 : curve.live[first - 1])),
+        temporary: sum(
+            temporary === null ? nodes.temporary : temporary.subarray(range.begin, range.end),
+        ),
+        live,
+        liveBlocks: curve.blocks[last - 1],
         peakLive: peak.live,
         peakTimeNs: peak.timeNs,
         peakFootprint: peakFootprintOf(recording, range),
     };
-    return { range, nodes, peak, totals };
 }
 
-function sum(values: Float64Array): number {
+function sum(values: Float64Array | Uint32Array): number {
     let total = 0;
     for (let i = 0; i < values.length; i++) {
         total += values[i];

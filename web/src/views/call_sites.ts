@@ -83,7 +83,14 @@ export class CallSites implements View {
                 this.update();
             },
         );
-        return el('div', { class: 'toolbar' }, grouping, search);
+        const note = this.report.recording.isSampled
+            ? el(
+                  'span',
+                  { class: 'note' },
+                  '≈: estimates; each block with a stack stands for others of its size.',
+              )
+            : null;
+        return el('div', { class: 'toolbar' }, grouping, search, note);
     }
 
     private isMatch(site: Site): boolean {
@@ -125,13 +132,20 @@ export class CallSites implements View {
     private bytes(key: Figure, title: string, hint: string): Column<Site> {
         return {
             ...this.figure(key, title, hint),
-            show: (site) => format.bytes(site[key]),
-            exact: (site) => format.exactBytes(site[key]),
+            show: (site) => this.mark(format.bytes(site[key])),
+            exact: (site) => this.mark(format.exactBytes(site[key])),
         };
     }
 
     private count(key: Figure, title: string, hint: string): Column<Site> {
-        return { ...this.figure(key, title, hint), show: (site) => format.count(site[key]) };
+        return {
+            ...this.figure(key, title, hint),
+            show: (site) => this.mark(format.count(site[key])),
+        };
+    }
+
+    private mark(text: string): string {
+        return format.estimate(text, this.report.recording.isSampled);
     }
 
     private figure(key: Figure, title: string, hint: string): Column<Site> {
@@ -154,7 +168,7 @@ export class CallSites implements View {
             site.label,
             site.nodes,
             (node) => values[node],
-            (weight) => `${format.bytes(weight)} ${what}`,
+            (weight) => this.mark(`${format.bytes(weight)} ${what}`),
         );
     }
 }

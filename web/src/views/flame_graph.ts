@@ -152,14 +152,15 @@ export class FlameGraph implements View {
     }
 
     private tellTotal(): void {
+        const allocations = this.total === 1 ? 'allocation' : 'allocations';
         const what: Record<Metric, string> = {
             bytes: 'asked for in the range',
-            allocs: 'allocations in the range',
+            allocs: `${allocations} in the range`,
             peak: this.report.figures.peak.isExact
                 ? 'live at the peak'
                 : 'live at the end of the fullest bin of the range',
             live: 'live at the end of the range',
-            temporary: 'temporary allocations in the range',
+            temporary: `temporary ${allocations} in the range`,
         };
         this.status.textContent =
             this.total > 0
@@ -177,9 +178,9 @@ export class FlameGraph implements View {
     }
 
     private show(value: number): string {
-        return this.metric === 'allocs' || this.metric === 'temporary'
-            ? format.count(value)
-            : format.bytes(value);
+        const isCount = this.metric === 'allocs' || this.metric === 'temporary';
+        const text = isCount ? format.count(value) : format.bytes(value);
+        return format.estimate(text, this.report.recording.isSampled);
     }
 
     private isMatch(d: Datum, term: string): boolean {
