@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import { count } from '../data/format';
 import { type Child, button, el, fill } from './dom';
 
 /** A table that sorts by any column and shows its first rows until more are asked for. */
@@ -25,6 +26,8 @@ export interface TableOptions<T> {
     sort: string;
     /** Whether that column rises although it is of numbers, as ranks do. */
     isRising?: boolean;
+    /** How many rows are shown until more are asked for; 100 unless told. */
+    firstRows?: number;
     onSelect?: (row: T) => void;
     emptyText: string;
 }
@@ -38,13 +41,14 @@ export class Table<T> {
     private readonly heads = new Map<string, HTMLElement>();
     private readonly foot = el('div', { class: 'table-foot' });
     private rows: T[] = [];
-    private limit = FIRST_ROWS;
+    private limit: number;
     private sortKey: string;
     private isFalling: boolean;
     private selected: T | null = null;
 
     constructor(options: TableOptions<T>) {
         this.options = options;
+        this.limit = options.firstRows ?? FIRST_ROWS;
         this.sortKey = options.sort;
         this.isFalling = options.isRising !== true && (this.column(options.sort)?.isNumber ?? true);
         const titles = el('tr');
@@ -126,11 +130,15 @@ export class Table<T> {
         if (this.rows.length === 0) {
             fill(this.foot, this.options.emptyText);
         } else if (hidden > 0) {
-            const more = button(`Show more (${hidden} left)`, () => {
-                this.limit *= 4;
+            const until = (limit: number) => () => {
+                this.limit = limit;
                 this.render();
-            });
-            fill(this.foot, more);
+            };
+            fill(
+                this.foot,
+                button(`Show more (${count(hidden)} left)`, until(this.limit * 4)),
+                button('Show all', until(Infinity), { class: 'show-all' }),
+            );
         } else {
             fill(this.foot);
         }

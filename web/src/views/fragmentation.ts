@@ -112,6 +112,7 @@ export class Fragmentation implements View {
     }
 
     private factsOf(snapshot: Snapshot): HTMLElement[] {
+        const { map, head } = this.report.recording;
         const label = snapshot.label === '' ? '' : ` (${snapshot.label})`;
         const fact = (name: string, value: string): HTMLElement =>
             el('span', { class: 'fact' }, el('span', {}, name), el('strong', {}, value));
@@ -120,11 +121,17 @@ export class Fragmentation implements View {
                 'Snapshot at',
                 `${format.moment(snapshot.time_ns, this.report.recording.binNs)}${label}`,
             ),
-            fact('footprint', format.bytes(snapshot.footprint)),
+            // A region is never shorter than it was once; recorded addresses have what they have.
+            fact(
+                map !== null && map.layout.includes('simulated')
+                    ? 'footprint so far (high-water mark)'
+                    : 'footprint',
+                format.bytes(snapshot.footprint),
+            ),
             fact('live', format.bytes(snapshot.live)),
             fact(
                 'free on partly used pages',
-                `${format.bytes(snapshot.free_bytes)} (${format.percent(snapshot.free_bytes / snapshot.footprint)})`,
+                `${format.bytes(snapshot.free_bytes)} (${format.percent(snapshot.free_bytes / (snapshot.pages * head.summary.page_size))} of these pages)`,
             ),
             fact(
                 'pages',

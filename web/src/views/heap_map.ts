@@ -66,6 +66,9 @@ export class HeapMap implements View {
             holder,
             this.legend,
             this.seen,
+            map.unplaced === 0
+                ? null
+                : el('p', { class: 'note unplaced' }, this.unplacedText(map.unplaced)),
         );
         this.listen();
         new ResizeObserver(() => this.resize(holder)).observe(holder);
@@ -108,6 +111,10 @@ export class HeapMap implements View {
                 `${this.map.layout || 'addresses'} · wheel zooms (Shift: time, Alt: addresses), drag pans`,
             ),
         );
+    }
+
+    private unplacedText(unplaced: number): string {
+        return `${format.counted(unplaced, 'block has', 'blocks have')} no place in this layout and ${unplaced === 1 ? 'is' : 'are'} not shown; other figures count ${unplaced === 1 ? 'it' : 'them'}.`;
     }
 
     private showAll(): void {
@@ -313,7 +320,7 @@ export class HeapMap implements View {
         const time = `${format.moment(x0 * nsPerColumn, nsPerColumn)} – ${format.moment(x1 * nsPerColumn, nsPerColumn)}`;
         const seen = (y1 - y0) * bytesPerRow;
         const addresses = `+${format.bytesWithin(y0 * bytesPerRow, seen / 100)} – +${format.bytesWithin(y1 * bytesPerRow, seen / 100)}`;
-        const exact = rects > 0 ? ` · ${format.count(rects)} blocks drawn exactly` : '';
+        const exact = rects > 0 ? ` · ${format.counted(rects, 'block')} drawn exactly` : '';
         this.seen.textContent = `Seen: ${time}, ${addresses}${exact}`;
         Object.assign(this.canvas.dataset, { x0, x1, y0, y1, rects });
     }

@@ -21,6 +21,7 @@ export class Threads implements View {
         this.table = new Table<ThreadFigures>({
             label: 'Threads',
             sort: 'bytes',
+            firstRows: 200,
             emptyText: 'No thread allocated in this range.',
             columns: [
                 {
