@@ -61,17 +61,20 @@ test('a recording of nothing says so, and no figure of it is nonsense', async ()
     const empty = makeFixture({ ...SHAPE, blocks: 0 });
     const head = {
         map: null,
-        snapshots: [],
         replay: null,
         pools: [],
         summary: { ...(empty.head['summary'] as object), events: 0 },
     };
     await withReport(empty, { head }, async (page) => {
         assert.match(await textOf(page, '.warning'), /Nothing was recorded/);
-        for (const id of ['flame', 'sites', 'histograms', 'threads']) {
+        for (const id of ['flame', 'sites', 'histograms', 'pins', 'threads']) {
             await showTab(page, id);
         }
         assert.ok(!/NaN|Infinity|undefined/.test(await textOf(page, '#page')));
+        assert.match(
+            await textOf(page, '#panel-pins .facts'),
+            /free on partly used pages0 Bpages0:/,
+        );
         assert.match(await textOf(page, '[data-card=live]'), /0 B0 blocks$/);
     });
 });

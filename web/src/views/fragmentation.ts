@@ -131,7 +131,7 @@ export class Fragmentation implements View {
             fact('live', format.bytes(snapshot.live)),
             fact(
                 'free on partly used pages',
-                `${format.bytes(snapshot.free_bytes)} (${format.percent(snapshot.free_bytes / (snapshot.pages * head.summary.page_size))} of these pages)`,
+                format.bytes(snapshot.free_bytes) + shareOf(snapshot, head.summary.page_size),
             ),
             fact(
                 'pages',
@@ -148,4 +148,10 @@ export class Fragmentation implements View {
             (weight) => `${format.bytes(weight)} pinned`,
         );
     }
+}
+
+/** The share of the pages that have blocks, not of the footprint, which may be of long ago. */
+function shareOf(snapshot: Snapshot, pageSize: number): string {
+    const share = snapshot.free_bytes / (snapshot.pages * pageSize);
+    return snapshot.pages > 0 ? ` (${format.percent(share)} of these pages)` : '';
 }
