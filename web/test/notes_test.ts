@@ -81,7 +81,10 @@ test('a recording of nothing says so, and no figure of it is nonsense', async ()
 
 test('one block is no blocks', async () => {
     const blocks = makeFixture({ ...SHAPE, blocks: 1 });
-    await withReport(blocks, {}, async (page) => {
+    const replay = fixture.head['replay'] as { runs: object[] };
+    const head = { replay: { ...replay, runs: replay.runs.slice(0, 1) } };
+    await withReport(blocks, { head }, async (page) => {
+        assert.equal(await textOf(page, '.legend summary'), 'Footprint replayed on 1 allocator');
         assert.match(await textOf(page, '[data-card=allocated]'), /B1 block$/);
         await page.click('#tab-flame');
         await page.click('#panel-flame [data-value=allocs]');

@@ -127,7 +127,11 @@ export class Timeline {
         });
         const count = replays.childElementCount;
         if (count > 0) {
-            const summary = el('summary', {}, `Footprint replayed on ${count} allocators`);
+            const summary = el(
+                'summary',
+                {},
+                `Footprint replayed on ${format.counted(count, 'allocator')}`,
+            );
             const isShort = count <= REPLAY_COLOURS.length;
             legend.append(el('details', { open: isShort }, summary, replays));
         }
