@@ -19,7 +19,7 @@ static const scale_unit time_units[] = {
 };
 
 static const scale_unit byte_units[] = {
-    {1024.0, 1024.0 * 1024, "KiB"},
+    {1024.0, 1023.5 * 1024, "KiB"},
     {1024.0 * 1024, 1023.5 * 1024 * 1024, "MiB"},
     {1024.0 * 1024 * 1024, 1023.5 * 1024 * 1024 * 1024, "GiB"},
     {1024.0 * 1024 * 1024 * 1024, 0, "TiB"},
@@ -106,6 +106,11 @@ char *cli_count_text(uint64_t count)
     const double millions = (double)count / 1e6;
     return millions < 999.5 ? cli_format("%.*f M", decimals(millions), millions)
                             : cli_format("%.*f G", decimals(millions / 1e3), millions / 1e3);
+}
+
+char *cli_things_text(uint64_t count, const char *thing)
+{
+    return cli_format("%s %s%s", cli_count_text(count), thing, count != 1 ? "s" : "");
 }
 
 char *cli_ratio_text(double value, double base)

@@ -20,6 +20,9 @@ char *cli_seconds_text(double seconds);
 char *cli_bytes_text(uint64_t bytes);
 char *cli_count_text(uint64_t count);
 
+/* "1 block", "2,000 blocks"; `thing` is what takes an s. */
+char *cli_things_text(uint64_t count, const char *thing);
+
 /* "-" when there is nothing to divide by. */
 char *cli_ratio_text(double value, double base);
 

@@ -161,6 +161,7 @@ static void write_map(cli_json *json, const report_model *model)
     }
     cli_json_text(json, "layout", report_layout_name(model->layout));
     cli_json_count(json, "peak_footprint", report_layout_peak_footprint(model->layout));
+    cli_json_count(json, "unplaced", report_layout_failures(model->layout));
     cli_json_close(json, '}');
 }
 

@@ -68,9 +68,20 @@ bool report_policy_find(const char *name, tarn_region_policy *policy)
     return false;
 }
 
-bool report_policy_is_greedy(tarn_region_policy policy)
+bool report_policy_is_tight(tarn_region_policy policy, bool has_alignment)
 {
-    return policies[index_of(policy)].is_greedy;
+    return policies[index_of(policy)].is_greedy || has_alignment;
+}
+
+uint64_t report_policy_rounded(uint64_t size)
+{
+    const uint64_t least = size != 0 ? size : 1;
+    return (least + GRANULE - 1) & ~(uint64_t)(GRANULE - 1);
+}
+
+bool report_policy_aligns(unsigned alignment_log2)
+{
+    return alignment_log2 < 64 && UINT64_C(1) << alignment_log2 > GRANULE;
 }
 
 report_layout *report_layout_recorded(report_extents *extents, uint64_t page)
@@ -82,17 +93,31 @@ report_layout *report_layout_recorded(report_extents *extents, uint64_t page)
     return layout;
 }
 
-report_layout *report_layout_simulated(tarn_region_policy policy, uint64_t size)
+/* Buddies of a range that is no power of two would be taken from its small rest first, far from its
+ * low end. */
+static void set_range(report_layout *layout, uint64_t size)
 {
-    report_layout *layout = report_zeroed(1, sizeof *layout);
-    layout->name = cli_format("%s (simulated)", report_policy_names[index_of(policy)]);
-    layout->is_upwards = policy == TARN_BUDDY;
     const uint64_t most = layout->is_upwards ? BUDDIES_MAX : GRANULES_MAX;
     layout->granule = layout->is_upwards ? SMALLEST_BUDDY : GRANULE;
     while (size / layout->granule >= most) {
         layout->granule *= 2;
     }
     layout->size = (size / layout->granule + 1) * layout->granule;
+    if (layout->is_upwards) {
+        uint64_t range = layout->granule;
+        while (range < size) {
+            range *= 2;
+        }
+        layout->size = range;
+    }
+}
+
+report_layout *report_layout_simulated(tarn_region_policy policy, uint64_t size)
+{
+    report_layout *layout = report_zeroed(1, sizeof *layout);
+    layout->name = cli_format("%s (simulated)", report_policy_names[index_of(policy)]);
+    layout->is_upwards = policy == TARN_BUDDY;
+    set_range(layout, size);
     const tarn_region_options options = {
         .name = "map", .policy = policy, .books = TARN_BOOKS_OUTSIDE, .granule = layout->granule};
     const tarn_status status =

@@ -11,7 +11,9 @@
  * low end, and are counted from there.) Best fit, segregated fit and buddies take holes before they
  * take what was never used, so that their range may be longer than needed, and the most that they
  * ever reached is their footprint. The other policies use all of a range however long it is; theirs
- * has to be as long as it must be.
+ * has to be as long as it must be. So has any range that holds blocks with an alignment of their own:
+ * regions put these at the low end of a free partition, so that one of them reaches over all that was
+ * never used.
  */
 
 #include "blocks.h"
@@ -29,8 +31,15 @@ bool report_policy_find(const char *name, tarn_region_policy *policy);
 /* The names, for messages; ends in NULL. */
 extern const char *const report_policy_names[];
 
-/* True if the range has to be as long as it must be. */
-bool report_policy_is_greedy(tarn_region_policy policy);
+/* True if the range has to be as long as it must be; `has_alignment` if a block asks for one that
+ * matters. */
+bool report_policy_is_tight(tarn_region_policy policy, bool has_alignment);
+
+/* What a block of that size takes of a range, at the least. */
+uint64_t report_policy_rounded(uint64_t size);
+
+/* True if an alignment is more than that of any block. */
+bool report_policy_aligns(unsigned alignment_log2);
 
 /* At the recorded addresses; `extents` are folded, and outlive the layout. `page` is a power of
  * two. */

@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS_PER_BIN = 32, SNAPSHOTS = 15, BINS_LEAST = 16, CELLS_AT_ONCE = 4 };
+enum { STEPS_PER_BIN = 32, SNAPSHOTS = 15, BINS_LEAST = 16, CELLS_AT_ONCE = 4, SMALL_STEPS = 8 };
+
+/* No program's blocks need more, whatever they are aligned to. */
+#define RANGE_MAX (UINT64_C(1) << 60)
 
 /* The second pass, where it is. */
 typedef struct model_pass {
@@ -294,31 +297,58 @@ static bool try_layout(report_model *model, cli_trace_file *file, report_layout 
     return is_sound;
 }
 
-/* The policy's layout, in a range that is as long as it has to be, to a part in eight, where that
- * matters. */
+/* Says in `is_enough` if a range of that size serves every request. False if the file is damaged. */
+static bool try_range(report_model *model, cli_trace_file *file, tarn_region_policy policy,
+                      uint64_t size, bool *is_enough)
+{
+    report_layout *layout = report_layout_simulated(policy, size);
+    const bool is_sound = try_layout(model, file, layout);
+    *is_enough = report_layout_failures(layout) == 0;
+    report_layout_free(layout);
+    return is_sound;
+}
+
+/* The shortest range that serves every request, to a part in eight. Most need little more than what
+ * their blocks take, so that small steps come first; what is far from that is doubled, and then
+ * halved between. */
+static bool find_range(report_model *model, cli_trace_file *file, tarn_region_policy policy,
+                       uint64_t *size)
+{
+    uint64_t low = 0; /* not enough */
+    bool is_enough;
+    if (!try_range(model, file, policy, *size, &is_enough)) {
+        return false;
+    }
+    for (unsigned tries = 0; !is_enough && *size < RANGE_MAX; tries++) {
+        low = *size;
+        *size += tries < SMALL_STEPS ? *size / 8 : *size;
+        if (!try_range(model, file, policy, *size, &is_enough)) {
+            return false;
+        }
+    }
+    while (low != 0 && *size - low > *size / 8) {
+        const uint64_t middle = low + (*size - low) / 2;
+        if (!try_range(model, file, policy, middle, &is_enough)) {
+            return false;
+        }
+        *(is_enough ? size : &low) = middle;
+    }
+    return true;
+}
+
+/* The policy's layout, in a range that is as long as it has to be where that matters. */
 static bool make_simulated(report_model *model, cli_trace_file *file)
 {
     const tarn_region_policy policy =
         model->options.has_policy ? model->options.policy : TARN_BEST_FIT;
-    const report_survey *survey = &model->survey;
-    uint64_t size = survey->peak_live + survey->largest + 16 * survey->peak_blocks + 4096;
-    if (!report_policy_is_greedy(policy)) {
-        model->layout = report_layout_simulated(policy, 4 * size);
-        return true;
+    uint64_t size = model->survey.most_taken + model->options.page;
+    if (!report_policy_is_tight(policy, model->survey.has_alignment)) {
+        size *= 4;
+    } else if (!find_range(model, file, policy, &size)) {
+        return false;
     }
-    bool is_sound = true;
-    bool is_enough = false;
-    while (is_sound && !is_enough) {
-        report_layout *layout = report_layout_simulated(policy, size);
-        is_sound = try_layout(model, file, layout);
-        is_enough = report_layout_failures(layout) == 0 || size > UINT64_C(1) << 60;
-        report_layout_free(layout);
-        if (!is_enough) {
-            size += size / 8;
-        }
-    }
-    model->layout = is_sound ? report_layout_simulated(policy, size) : NULL;
-    return is_sound;
+    model->layout = report_layout_simulated(policy, size);
+    return true;
 }
 
 static bool make_layout(report_model *model, cli_trace_file *file)

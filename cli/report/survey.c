@@ -2,6 +2,7 @@
 #include "survey.h"
 
 #include "blocks.h"
+#include "layout.h"
 #include "memory.h"
 
 #include <stdlib.h>
@@ -114,6 +115,12 @@ static void take_back(report_survey *survey, const report_block *block)
     survey->frees++;
     survey->live -= block->size;
     survey->live_blocks--;
+    survey->taken -= report_policy_rounded(block->size);
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
 }
 
 static void give(report_survey *survey, const report_block *block)
@@ -130,7 +137,8 @@ static void give(report_survey *survey, const report_block *block)
     survey->bytes += block->size;
     survey->live += block->size;
     survey->live_blocks++;
-    survey->largest = block->size > survey->largest ? block->size : survey->largest;
+    survey->taken += report_policy_rounded(block->size);
+    survey->most_taken = larger(survey->taken, survey->most_taken);
     survey->threads.all[block->thread].allocations++;
     survey->threads.all[block->thread].bytes += block->size;
     if (survey->has_addresses) {
@@ -148,6 +156,7 @@ static void count_step(report_survey *survey, const trace_event *event, const re
         if (!step->is_failed) {
             step->given->stack = report_stacks_find(&survey->stacks, event->stack);
         }
+        survey->has_alignment |= report_policy_aligns(event->alignment_log2);
         give(survey, step->given);
     }
     survey->failed += step->is_failed;

@@ -65,7 +65,10 @@ typedef struct report_survey {
     uint64_t peak_time;   /* nanoseconds */
     /* Events up to and with the one that made the peak; 0: none did. */
     uint64_t peak_event;
-    uint64_t largest; /* bytes of the largest block */
+    uint64_t
+        most_taken; /* bytes of a range: what blocks took of it, at the least, when it was most */
+    uint64_t taken;
+    bool has_alignment; /* a block asked for more than any has */
     uint64_t temporary;
     uint64_t temporary_bytes;
     uint64_t duration; /* nanoseconds */

@@ -74,13 +74,14 @@ static void print_program(const text_page *page)
             cli_bytes_text(survey->bytes));
     fprintf(page->file, "frees        %s\n", cli_count_text(survey->frees));
     fprintf(page->file, "failed       %s\n", cli_count_text(survey->failed));
-    fprintf(page->file, "temporary    %s allocations (%s), freed at once by their thread\n",
-            cli_count_text(survey->temporary), share_of(survey->temporary, survey->allocations));
-    fprintf(page->file, "peak         %s live in %s blocks, after %s\n",
-            cli_bytes_text(survey->peak_live), cli_count_text(survey->peak_blocks),
+    fprintf(page->file, "temporary    %s (%s), freed at once by their thread\n",
+            cli_things_text(survey->temporary, "allocation"),
+            share_of(survey->temporary, survey->allocations));
+    fprintf(page->file, "peak         %s live in %s, after %s\n", cli_bytes_text(survey->peak_live),
+            cli_things_text(survey->peak_blocks, "block"),
             cli_seconds_text((double)survey->peak_time / 1e9));
-    fprintf(page->file, "never freed  %s in %s blocks\n", cli_bytes_text(survey->live),
-            cli_count_text(survey->live_blocks));
+    fprintf(page->file, "never freed  %s in %s\n", cli_bytes_text(survey->live),
+            cli_things_text(survey->live_blocks, "block"));
     if (survey->weights.sample_bytes != 0) {
         fprintf(page->file,
                 "stacks       one in %s asked for; figures by call site are estimates\n",
@@ -247,6 +248,11 @@ static void print_pages(const text_page *page)
             cli_count_text(peak->partial_pages));
     fprintf(page->file, "free there   %s on partly used pages\n", cli_bytes_text(peak->free_bytes));
     fprintf(page->file, "footprint    %s\n", cli_bytes_text(peak->footprint));
+    const uint64_t unplaced = report_layout_failures(page->model->layout);
+    if (unplaced != 0) {
+        fprintf(page->file, "unplaced     %s, for which the layout has no place\n",
+                cli_things_text(unplaced, "block"));
+    }
     if (peak->free_bytes != 0) {
         print_pins(page, peak->free_bytes);
     }

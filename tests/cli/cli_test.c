@@ -48,6 +48,7 @@ static void bytes_have_three_digits_and_a_unit(void **state)
     assert_string_equal(cli_bytes_text(1023), "1023 B");
     assert_string_equal(cli_bytes_text(1024), "1.00 KiB");
     assert_string_equal(cli_bytes_text(1536 * 1024), "1.50 MiB");
+    assert_string_equal(cli_bytes_text(1024 * 1024 - 1), "1.00 MiB");
     assert_string_equal(cli_bytes_text((uint64_t)12345 << 20), "12.1 GiB");
     assert_string_equal(cli_bytes_text((uint64_t)1 << 40), "1.00 TiB");
 }
@@ -56,6 +57,9 @@ static void counts_have_commas_until_they_are_too_long(void **state)
 {
     (void)state;
     assert_string_equal(cli_count_text(0), "0");
+    assert_string_equal(cli_things_text(0, "block"), "0 blocks");
+    assert_string_equal(cli_things_text(1, "block"), "1 block");
+    assert_string_equal(cli_things_text(2000, "block"), "2,000 blocks");
     assert_string_equal(cli_count_text(999), "999");
     assert_string_equal(cli_count_text(1000), "1,000");
     assert_string_equal(cli_count_text(987654), "987,654");

@@ -353,6 +353,60 @@ test_blocks_are_laid_out_by_any_policy() {
     done
 }
 
+# trace FILE - makes a trace of the lines on standard input, see tracer.c.
+trace() { "$fixtures/tracer" "$1" || fail 'the trace cannot be made'; }
+
+# aligned_trace SIZE ALIGNMENT - in x.trace: a large block that goes, then small ones with an alignment.
+aligned_trace() {
+    {
+        printf '1 malloc 1 104857600\n1 free 1\n'
+        for number in $(seq 2 40); do
+            echo "1 aligned $number $1 $2"
+        done
+    } | trace x.trace
+}
+
+# expect_footprint_of_replay POLICY... - the map's footprint of x.trace is about that of a replay.
+expect_footprint_of_replay() {
+    run replay --plan-deadline=none --on="$(echo "$*" | tr ' ' ',')" --json=r.json x.trace
+    expect_status 0
+    for policy in "$@"; do
+        report --map="$policy"
+        wanted=$(python3 -c "import json; print([r['peak_footprint'] for r in json.load(open('r.json'))['runs'] if r['name'] == '$policy'][0])")
+        expect_data True "abs(d['map']['peak_footprint'] / $wanted - 1) < 0.15"
+        expect_data 0 'd["map"]["unplaced"]'
+    done
+}
+
+test_the_footprint_of_blocks_aligned_to_lines_is_about_that_of_a_replay() {
+    aligned_trace 1000 64
+    expect_footprint_of_replay best-fit first-fit
+}
+
+test_the_footprint_of_blocks_aligned_to_pages_is_about_that_of_a_replay() {
+    aligned_trace 8192 4096
+    expect_footprint_of_replay segregated-fit worst-fit
+}
+
+test_aligned_blocks_far_apart_have_a_place_under_any_policy() {
+    for number in $(seq 300); do
+        echo "1 aligned $number 4096 1048576"
+    done | trace x.trace
+    for policy in best-fit worst-fit buddy; do
+        report --map="$policy"
+        expect_data 0 'd["map"]["unplaced"]'
+        expect_data True 'd["map"]["peak_footprint"] >= 299 << 20'
+    done
+}
+
+test_buddies_of_one_size_lie_side_by_side() {
+    for number in $(seq 1000); do
+        echo "1 malloc $number 100"
+    done | trace x.trace
+    report --map=buddy
+    expect_data 128000 'd["map"]["peak_footprint"]'
+}
+
 test_fewer_bins_have_the_same_sums() {
     record -- "$asker" noise 50000
     report --bins=64
