@@ -22,7 +22,7 @@ typedef struct report_block {
     uint64_t time;   /* nanoseconds; when it was given */
     uint64_t serial; /* of what was given, from 1 */
     uint64_t place;  /* for who lays blocks out */
-    uint32_t stack;  /* node, for who knows stacks */
+    uint32_t stack;  /* for who knows stacks */
     uint32_t thread; /* as was said when it was given */
 } report_block;
 

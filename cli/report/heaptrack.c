@@ -115,16 +115,16 @@ static uint32_t address_of(heaptrack_writer *writer, uint32_t address)
     return writer->addresses[address];
 }
 
-/* Stacks around it are written before it. */
-static uint32_t stack_of(heaptrack_writer *writer, uint32_t stack)
+/* Nodes around it are written before it. */
+static uint32_t stack_of(heaptrack_writer *writer, uint32_t node)
 {
     const report_stack_node *nodes = writer->model->survey.stacks.nodes;
     uint32_t way[TRACE_FRAMES_MAX];
     size_t depth = 0;
-    for (; stack != 0 && writer->stacks[stack] == 0; stack = nodes[stack].parent) {
-        way[depth++] = stack;
+    for (; node != 0 && writer->stacks[node] == 0; node = nodes[node].parent) {
+        way[depth++] = node;
     }
-    uint32_t number = stack != 0 ? writer->stacks[stack] : 0;
+    uint32_t number = node != 0 ? writer->stacks[node] : 0;
     while (depth-- > 0) {
         const uint32_t address = address_of(writer, nodes[way[depth]].frame);
         report_packer_print(writer->packer, "t %" PRIx32 " %" PRIx32 "\n", address, number);
@@ -149,10 +149,9 @@ static uint32_t kind_of(heaptrack_writer *writer, const report_block *block)
         (heaptrack_kind){.size = block->size, .stack = block->stack, .next = *head};
     *head = (uint32_t)writer->kind_count;
     const report_model *model = writer->model;
-    const uint32_t stack = block->stack != 0 ? report_tree_trim(&model->survey, model->symbols,
-                                                                &model->frames, block->stack)
-                                             : 0;
-    const uint32_t number = stack_of(writer, stack);
+    const uint32_t node =
+        report_tree_trim(&model->survey, model->symbols, &model->frames, block->stack);
+    const uint32_t number = stack_of(writer, node);
     report_packer_print(writer->packer, "a %" PRIx64 " %" PRIx32 "\n", block->size, number);
     return (uint32_t)writer->kind_count++;
 }

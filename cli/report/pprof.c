@@ -101,9 +101,7 @@ static void put_sample(pprof_writer *writer, uint32_t stack)
     const report_survey *survey = &writer->model->survey;
     const report_stack_sum *sum = &survey->sums[stack];
     pprof_message list = {0};
-    uint32_t at =
-        stack != 0 ? report_tree_trim(survey, writer->model->symbols, &writer->model->frames, stack)
-                   : 0;
+    uint32_t at = report_tree_trim(survey, writer->model->symbols, &writer->model->frames, stack);
     for (; at != 0; at = survey->stacks.nodes[at].parent) {
         put_varint(&list, (uint64_t)survey->stacks.nodes[at].frame + 1);
     }
@@ -123,8 +121,8 @@ static void find_addresses(pprof_writer *writer)
 {
     const report_survey *survey = &writer->model->survey;
     bool *is_seen = report_zeroed(survey->stacks.count, sizeof *is_seen);
-    for (uint32_t stack = 1; stack < survey->stacks.count; stack++) {
-        uint32_t at = survey->sums[stack].allocations != 0 ? stack : 0;
+    for (uint32_t stack = 1; stack < survey->stacks.stack_count; stack++) {
+        uint32_t at = survey->sums[stack].allocations != 0 ? survey->stacks.ends[stack] : 0;
         for (; at != 0 && !is_seen[at]; at = survey->stacks.nodes[at].parent) {
             is_seen[at] = true;
             writer->has_address[survey->stacks.nodes[at].frame] = true;
@@ -144,7 +142,7 @@ static void put_samples(pprof_writer *writer)
 {
     const report_survey *survey = &writer->model->survey;
     /* Where stacks were sampled, those that have one stand for all. */
-    for (uint32_t stack = survey->weights.sample_bytes != 0; stack < survey->stacks.count;
+    for (uint32_t stack = survey->weights.sample_bytes != 0; stack < survey->stacks.stack_count;
          stack++) {
         if (survey->sums[stack].allocations != 0) {
             put_sample(writer, stack);

@@ -5,20 +5,33 @@
 
 #include <stdlib.h>
 
+static uint32_t stack_of(report_stacks *stacks, uint32_t node)
+{
+    uint32_t *stack = report_numbers_at(&stacks->by_end, node);
+    if (*stack == REPORT_NONE) {
+        stacks->ends = report_grown(stacks->ends, stacks->stack_count, &stacks->stack_room,
+                                    sizeof *stacks->ends);
+        stacks->ends[stacks->stack_count] = node;
+        *stack = (uint32_t)stacks->stack_count++;
+    }
+    return *stack;
+}
+
 void report_stacks_init(report_stacks *stacks)
 {
     *stacks = (report_stacks){0};
     stacks->nodes = report_grown(NULL, 0, &stacks->room, sizeof *stacks->nodes);
     stacks->nodes[0] = (report_stack_node){.parent = 0, .frame = REPORT_NONE};
     stacks->count = 1;
+    stack_of(stacks, 0);
 }
 
 void report_stacks_free(report_stacks *stacks)
 {
     free(stacks->frames);
     free(stacks->nodes);
-    report_numbers_free(&stacks->by_frame);
-    report_numbers_free(&stacks->by_parent);
+    free(stacks->ends);
+    report_stacks_close(stacks);
     report_numbers_free(&stacks->by_number);
     *stacks = (report_stacks){0};
 }
@@ -61,13 +74,20 @@ void report_stacks_define(report_stacks *stacks, const report_modules *modules,
     for (uint32_t i = defined->count; i-- > 0;) {
         node = child_of(stacks, node, frame_of(stacks, modules, defined->frames[i]));
     }
-    *report_numbers_at(&stacks->by_number, defined->stack) = node;
+    *report_numbers_at(&stacks->by_number, defined->stack) = stack_of(stacks, node);
+}
+
+void report_stacks_close(report_stacks *stacks)
+{
+    report_numbers_free(&stacks->by_frame);
+    report_numbers_free(&stacks->by_parent);
+    report_numbers_free(&stacks->by_end);
 }
 
 uint32_t report_stacks_find(const report_stacks *stacks, uint32_t number)
 {
-    const uint32_t node = number != 0 ? report_numbers_find(&stacks->by_number, number) : 0;
-    return node != REPORT_NONE ? node : 0;
+    const uint32_t stack = number != 0 ? report_numbers_find(&stacks->by_number, number) : 0;
+    return stack != REPORT_NONE ? stack : 0;
 }
 
 void report_stacks_forget(report_stacks *stacks)
@@ -75,7 +95,7 @@ void report_stacks_forget(report_stacks *stacks)
     report_numbers_free(&stacks->by_number);
 }
 
-void report_stacks_set(report_stacks *stacks, uint32_t number, uint32_t node)
+void report_stacks_set(report_stacks *stacks, uint32_t number, uint32_t stack)
 {
-    *report_numbers_at(&stacks->by_number, number) = node;
+    *report_numbers_at(&stacks->by_number, number) = stack;
 }

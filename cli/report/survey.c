@@ -60,7 +60,7 @@ static void take_info(report_survey *survey, const trace_info *info)
 static void take_stack(report_survey *survey, const trace_stack *stack)
 {
     report_stacks_define(&survey->stacks, &survey->modules, stack);
-    while (survey->sum_count < survey->stacks.count) {
+    while (survey->sum_count < survey->stacks.stack_count) {
         survey->sums =
             report_grown(survey->sums, survey->sum_count, &survey->sum_room, sizeof *survey->sums);
         survey->sums[survey->sum_count++] = (report_stack_sum){0};
@@ -207,6 +207,7 @@ bool report_survey_take(report_survey *survey, report_texts *texts, cli_trace_fi
         }
     }
     report_blocks_free(blocks);
+    report_stacks_close(&survey->stacks);
     uint64_t offset;
     trace_summary summary;
     survey->is_cut = trace_reader_is_cut(file->reader, &offset);

@@ -44,10 +44,10 @@ typedef struct report_survey {
     report_modules modules;
     report_stacks stacks;
     uint64_t stack_definitions;
-    report_stack_sum *sums; /* by node of `stacks`; node 0 has those without a stack */
+    report_stack_sum *sums; /* by stack; 0 has those without one */
     size_t sum_count;
     size_t sum_room;
-    uint32_t *defined; /* the node of each definition of a stack, in their order */
+    uint32_t *defined; /* the stack of each definition, in their order */
     size_t defined_room;
     report_extents extents; /* if has_addresses */
 

@@ -6,82 +6,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A stack's share in all, with all the stacks that begin as it does. */
-typedef struct tree_share {
-    double share;
-    uint32_t node;
-} tree_share;
-
+/* All ways, of which some are kept. */
 typedef struct tree_builder {
     const report_survey *survey;
     report_symbols *symbols;
     report_frames *frames;
-    tree_share *shares; /* largest first, parents before their children */
-    size_t share_count; /* of those that have any */
-    bool *is_kept;      /* by node of the stacks */
-    uint32_t other;     /* frames */
+    report_tree all; /* its `node_of` for stacks that have blocks */
+    double *shares;  /* by node of all */
+    uint32_t *order; /* nodes with a share, the largest first, parents before their children */
+    size_t order_count;
+    uint32_t *kept_as; /* by node of all: node of the tree that is made; 0: none, or the root */
+    uint32_t other;    /* frames */
     uint32_t none;
 } tree_builder;
 
 /* -------------------------------------------------------------------------------------------------
- * What matters.
- */
-static double larger(double a, double b)
-{
-    return a > b ? a : b;
-}
-
-static double share_of(uint64_t part, uint64_t whole)
-{
-    return whole != 0 ? (double)part / (double)whole : 0;
-}
-
-static void add_sum(report_stack_sum *to, const report_stack_sum *sum)
-{
-    to->allocations += sum->allocations;
-    to->bytes += sum->bytes;
-    to->live += sum->live;
-    to->most_live += sum->most_live;
-}
-
-static int compare_shares(const void *left, const void *right)
-{
-    const tree_share *a = left;
-    const tree_share *b = right;
-    if (a->share != b->share) {
-        return a->share < b->share ? 1 : -1;
-    }
-    return (a->node > b->node) - (a->node < b->node);
-}
-
-static void find_shares(tree_builder *builder)
-{
-    const report_survey *survey = builder->survey;
-    const size_t count = survey->stacks.count;
-    report_stack_sum *sums = report_resized(NULL, count, sizeof *sums);
-    memcpy(sums, survey->sums, count * sizeof *sums);
-    sums[0] = (report_stack_sum){0};
-    for (size_t i = count; i-- > 1;) {
-        add_sum(&sums[survey->stacks.nodes[i].parent], &sums[i]);
-    }
-    builder->shares = report_resized(NULL, count, sizeof *builder->shares);
-    for (size_t i = 1; i < count; i++) {
-        double share = share_of(sums[i].bytes, sums[0].bytes);
-        share = larger(share, share_of(sums[i].allocations, sums[0].allocations));
-        share = larger(share, share_of(sums[i].live, sums[0].live));
-        share = larger(share, share_of(sums[i].most_live, survey->peak_live));
-        if (share > 0) {
-            builder->shares[builder->share_count++] =
-                (tree_share){.share = share, .node = (uint32_t)i};
-        }
-    }
-    qsort(builder->shares, builder->share_count, sizeof *builder->shares, compare_shares);
-    free(sums);
-}
-
-/* -------------------------------------------------------------------------------------------------
  * Nodes.
  */
+static void begin(report_tree *tree, const report_survey *survey)
+{
+    *tree = (report_tree){0};
+    tree->nodes = report_grown(NULL, 0, &tree->room, sizeof *tree->nodes);
+    tree->nodes[0] = (report_node){0};
+    tree->count = 1;
+    tree->node_of = report_zeroed(survey->stacks.stack_count, sizeof *tree->node_of);
+}
+
 static uint32_t child_of(report_tree *tree, uint32_t parent, uint32_t frame)
 {
     uint32_t *node = report_numbers_at(&tree->by_parent, (uint64_t)parent << 32 | frame);
@@ -105,64 +55,141 @@ static size_t allocator_frames(const report_survey *survey, report_symbols *symb
     return own;
 }
 
-/* The node of the tree for a stack that is kept, with those above it; without the allocator's own
- * frames at its inner end, if there are others. */
-static uint32_t place_of(tree_builder *builder, report_tree *tree, uint32_t stack)
+/* The node for an address that is called from `node`, without its innermost `own` frames. */
+static uint32_t descend(tree_builder *builder, uint32_t node, uint32_t address, size_t own)
 {
-    const report_stack_node *nodes = builder->survey->stacks.nodes;
-    uint32_t way[TRACE_FRAMES_MAX];
-    size_t depth = 0;
-    for (; stack != 0 && depth < TRACE_FRAMES_MAX; stack = nodes[stack].parent) {
-        way[depth++] = nodes[stack].frame;
-    }
-    uint32_t node = 0;
-    while (depth-- > 0) {
-        size_t count;
-        size_t own = allocator_frames(builder->survey, builder->symbols, builder->frames,
-                                      way[depth], &count);
-        const uint32_t *frames = report_symbols_find(builder->symbols, way[depth], &count);
-        own = depth == 0 && own < count ? own : 0;
-        while (count-- > own) {
-            node = child_of(tree, node, frames[count]);
-        }
+    size_t count;
+    const uint32_t *frames = report_symbols_find(builder->symbols, address, &count);
+    while (count-- > own) {
+        node = child_of(&builder->all, node, frames[count]);
     }
     return node;
 }
 
-static bool has_blocks(const report_stack_sum *sum)
+/* A stack's node has the allocator's own frames only if there are no others. */
+static uint32_t site_of(tree_builder *builder, const uint32_t *places, uint32_t stack)
 {
-    return sum->allocations != 0;
+    const report_survey *survey = builder->survey;
+    const uint32_t end = report_tree_trim(survey, builder->symbols, builder->frames, stack);
+    if (end == 0) {
+        return child_of(&builder->all, 0, builder->none);
+    }
+    const report_stack_node *node = &survey->stacks.nodes[end];
+    size_t count;
+    const size_t own =
+        allocator_frames(survey, builder->symbols, builder->frames, node->frame, &count);
+    return descend(builder, places[node->parent], node->frame, own < count ? own : 0);
+}
+
+static void find_all(tree_builder *builder)
+{
+    const report_survey *survey = builder->survey;
+    const report_stack_node *nodes = survey->stacks.nodes;
+    uint32_t *places = report_zeroed(survey->stacks.count, sizeof *places);
+    begin(&builder->all, survey);
+    for (size_t i = 1; i < survey->stacks.count; i++) {
+        places[i] = descend(builder, places[nodes[i].parent], nodes[i].frame, 0);
+    }
+    for (uint32_t stack = 0; stack < survey->stacks.stack_count; stack++) {
+        if (survey->sums[stack].allocations != 0) {
+            builder->all.node_of[stack] = site_of(builder, places, stack);
+        }
+    }
+    free(places);
+    report_numbers_free(&builder->all.by_parent);
+}
+
+/* -------------------------------------------------------------------------------------------------
+ * What matters.
+ */
+typedef enum tree_measure { BYTES, ALLOCATIONS, LIVE, MOST_LIVE, MEASURES } tree_measure;
+
+static double measure_of(const report_stack_sum *sum, tree_measure measure)
+{
+    const uint64_t values[] = {sum->bytes, sum->allocations, sum->live, sum->most_live};
+    return (double)values[measure];
+}
+
+/* A node's share is the largest of those that it has, with all below it, by any measure. */
+static void add_shares(tree_builder *builder, double *sums, tree_measure measure)
+{
+    const report_survey *survey = builder->survey;
+    const report_tree *all = &builder->all;
+    memset(sums, 0, all->count * sizeof *sums);
+    for (size_t stack = 0; stack < survey->stacks.stack_count; stack++) {
+        sums[all->node_of[stack]] += measure_of(&survey->sums[stack], measure);
+    }
+    for (size_t i = all->count; i-- > 1;) {
+        sums[all->nodes[i].parent] += sums[i];
+    }
+    const double whole = measure == MOST_LIVE ? (double)survey->peak_live : sums[0];
+    for (size_t i = 1; i < all->count && whole > 0; i++) {
+        const double share = sums[i] / whole;
+        builder->shares[i] = share > builder->shares[i] ? share : builder->shares[i];
+    }
+}
+
+static int compare_shares(const void *left, const void *right, void *context)
+{
+    const double *shares = context;
+    const uint32_t a = *(const uint32_t *)left;
+    const uint32_t b = *(const uint32_t *)right;
+    if (shares[a] != shares[b]) {
+        return shares[a] < shares[b] ? 1 : -1;
+    }
+    return (a > b) - (a < b);
+}
+
+static void find_order(tree_builder *builder)
+{
+    const size_t count = builder->all.count;
+    builder->shares = report_zeroed(count, sizeof *builder->shares);
+    double *sums = report_resized(NULL, count, sizeof *sums);
+    for (tree_measure measure = BYTES; measure < MEASURES; measure++) {
+        add_shares(builder, sums, measure);
+    }
+    free(sums);
+    builder->order = report_resized(NULL, count, sizeof *builder->order);
+    for (uint32_t i = 1; i < count; i++) {
+        if (builder->shares[i] > 0) {
+            builder->order[builder->order_count++] = i;
+        }
+    }
+    qsort_r(builder->order, builder->order_count, sizeof *builder->order, compare_shares,
+            builder->shares);
+}
+
+/* -------------------------------------------------------------------------------------------------
+ * What is kept.
+ */
+static uint32_t place_of(const tree_builder *builder, report_tree *tree, uint32_t site)
+{
+    const report_node *nodes = builder->all.nodes;
+    uint32_t at = site;
+    while (at != 0 && builder->kept_as[at] == 0) {
+        at = nodes[at].parent;
+    }
+    if (at == site) {
+        return builder->kept_as[at];
+    }
+    return child_of(tree, child_of(tree, builder->kept_as[at], builder->other), nodes[site].frame);
 }
 
 static void build(tree_builder *builder, report_tree *tree, size_t kept)
 {
     const report_survey *survey = builder->survey;
+    const report_node *nodes = builder->all.nodes;
     report_tree_free(tree);
-    tree->nodes = report_grown(NULL, 0, &tree->room, sizeof *tree->nodes);
-    tree->nodes[0] = (report_node){0};
-    tree->count = 1;
-    tree->node_of = report_zeroed(survey->stacks.count, sizeof *tree->node_of);
-    memset(builder->is_kept, 0, survey->stacks.count * sizeof *builder->is_kept);
-    builder->is_kept[0] = true;
-    for (size_t i = 0; i < kept && i < builder->share_count; i++) {
-        builder->is_kept[builder->shares[i].node] = true;
+    begin(tree, survey);
+    memset(builder->kept_as, 0, builder->all.count * sizeof *builder->kept_as);
+    for (size_t i = 0; i < kept && i < builder->order_count; i++) {
+        const uint32_t at = builder->order[i];
+        builder->kept_as[at] = child_of(tree, builder->kept_as[nodes[at].parent], nodes[at].frame);
     }
-    if (has_blocks(&survey->sums[0])) {
-        tree->node_of[0] = child_of(tree, 0, builder->none);
-    }
-    for (uint32_t i = 1; i < survey->stacks.count; i++) {
-        if (!has_blocks(&survey->sums[i])) {
-            continue;
+    for (size_t stack = 0; stack < survey->stacks.stack_count; stack++) {
+        if (survey->sums[stack].allocations != 0) {
+            tree->node_of[stack] = place_of(builder, tree, builder->all.node_of[stack]);
         }
-        uint32_t stack = i;
-        while (!builder->is_kept[stack]) {
-            stack = survey->stacks.nodes[stack].parent;
-        }
-        tree->node_of[i] =
-            stack == i
-                ? place_of(builder, tree,
-                           report_tree_trim(survey, builder->symbols, builder->frames, stack))
-                : child_of(tree, place_of(builder, tree, stack), builder->other);
     }
 }
 
@@ -177,36 +204,39 @@ void report_tree_build(report_tree *tree, const report_survey *survey, report_sy
 {
     tree_builder builder = {.survey = survey, .symbols = symbols, .frames = frames};
     *tree = (report_tree){0};
-    builder.is_kept = report_zeroed(survey->stacks.count, sizeof *builder.is_kept);
     builder.other = special(frames, survey->texts, "(other)");
     builder.none = special(frames, survey->texts,
                            survey->weights.sample_bytes != 0 ? "(not sampled)" : "(no stack)");
-    find_shares(&builder);
-    /* Functions that were put into others make more nodes of one, and each that has something left
-     * out has one for that; so how many may be kept is tried. */
+    find_all(&builder);
+    find_order(&builder);
+    builder.kept_as = report_resized(NULL, builder.all.count, sizeof *builder.kept_as);
+    /* Each that has something left out has more nodes for that; so how many may be kept is tried. */
     size_t kept = nodes_max;
     build(&builder, tree, kept);
     while (tree->count > nodes_max && kept > 0) {
         kept = (size_t)((double)kept * 0.95 * (double)nodes_max / (double)tree->count);
         build(&builder, tree, kept);
     }
-    free(builder.is_kept);
+    report_tree_free(&builder.all);
     free(builder.shares);
+    free(builder.order);
+    free(builder.kept_as);
 }
 
 uint32_t report_tree_trim(const report_survey *survey, report_symbols *symbols,
                           const report_frames *frames, uint32_t stack)
 {
     const report_stack_node *nodes = survey->stacks.nodes;
-    while (nodes[stack].parent != 0) {
+    uint32_t node = survey->stacks.ends[stack];
+    while (node != 0 && nodes[node].parent != 0) {
         size_t count;
-        const size_t own = allocator_frames(survey, symbols, frames, nodes[stack].frame, &count);
+        const size_t own = allocator_frames(survey, symbols, frames, nodes[node].frame, &count);
         if (own < count) {
             break;
         }
-        stack = nodes[stack].parent;
+        node = nodes[node].parent;
     }
-    return stack;
+    return node;
 }
 
 void report_tree_free(report_tree *tree)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/report/model.h"
+#include "cli/report/sites.h"
 #include "cli/report_twin.h"
 
 #include <inttypes.h>
@@ -291,7 +292,8 @@ static void compare_small(void)
     const report_model *model = &made.model;
     report_cell sum;
     add_cells(&model->cells, &sum);
-    assert_true(model->tree.count <= 16);
+    /* Each call site has its node, below the root or "(other)". */
+    assert_true(model->tree.count <= TWIN_STACKS + 3);
     assert_true(model->bins < BINS);
     compare_allocations_by_bin(model);
     assert_int_equal(sum.allocs, model->survey.allocations);
@@ -314,6 +316,47 @@ static void a_pruned_tree_and_fewer_bins_lose_nothing(void **state)
 {
     (void)state;
     on_seeds(compare_small);
+}
+
+static bool is_in_sites(const report_site *site, const report_model *model,
+                        const report_sites *others, const report_model *other)
+{
+    const char *name = report_texts_get(&model->texts, model->frames.all[site->frame].function);
+    for (size_t i = 0; i < others->count; i++) {
+        const report_frame *frame = &other->frames.all[others->all[i].frame];
+        if (strcmp(report_texts_get(&other->texts, frame->function), name) == 0) {
+            assert_memory_equal(&site->sum, &others->all[i].sum, sizeof site->sum);
+            assert_true(fabs(site->pinned - others->all[i].pinned) < 1e-3);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void compare_pruned_sites(void)
+{
+    sample whole;
+    sample pruned;
+    make(&whole, true, true, (report_model_options){0});
+    make(&pruned, true, true, (report_model_options){.nodes_max = 60});
+    assert_true(whole.model.tree.count > 60);
+    assert_true(pruned.model.tree.count <= 60);
+    report_sites sites = report_sites_make(&whole.model);
+    report_sites others = report_sites_make(&pruned.model);
+    assert_int_equal(sites.count, others.count);
+    for (size_t i = 0; i < sites.count; i++) {
+        assert_true(is_in_sites(&sites.all[i], &whole.model, &others, &pruned.model));
+    }
+    report_sites_free(&sites);
+    report_sites_free(&others);
+    drop(&whole);
+    drop(&pruned);
+}
+
+static void call_sites_of_a_pruned_tree_are_exact(void **state)
+{
+    (void)state;
+    on_seeds(compare_pruned_sites);
 }
 
 static void compare_without_stacks(void)
@@ -595,6 +638,7 @@ int main(void)
         cmocka_unit_test(threads_have_the_temporary_blocks_of_each_bin),
         cmocka_unit_test(nodes_have_what_was_live_at_the_peak),
         cmocka_unit_test(a_pruned_tree_and_fewer_bins_lose_nothing),
+        cmocka_unit_test(call_sites_of_a_pruned_tree_are_exact),
         cmocka_unit_test(traces_without_stacks_have_all_but_call_sites),
         cmocka_unit_test(the_curve_has_least_most_and_last_of_each_step),
         cmocka_unit_test(sizes_and_lifetimes_are_counted_where_blocks_were_born),
