@@ -5,8 +5,9 @@
 /*
  * The live blocks of a program, event by event: what each event gave, and what it took back.
  *
- * A realloc that succeeds takes a block back and gives one. One that has given up its block before
- * (a move) and fails after all gives it again. In a trace that no recorder wrote a block may be
+ * A realloc that succeeds takes a block back and gives one. One that gives up its block before it is
+ * done (a move) does so too: until then the block is live, though its name may be another's, and if
+ * the realloc fails it is live as before. In a trace that no recorder wrote a block may be
  * given twice: then the former is taken back first; a block that nobody gave is passed over when it
  * is taken back.
  *

@@ -39,8 +39,7 @@ void report_pass_step(report_pass *pass, const trace_event *event, report_step *
     report_survey *survey = pass->survey;
     report_blocks_step(pass->blocks, event, report_threads_index(&survey->threads, event->thread),
                        step);
-    /* What failed to move is where it was. */
-    if (step->given != NULL && !step->is_failed) {
+    if (step->given != NULL) {
         step->given->stack = report_stacks_find(&survey->stacks, event->stack);
     }
 }

@@ -152,10 +152,7 @@ static void count_step(report_survey *survey, const trace_event *event, const re
         take_back(survey, &step->taken[i]);
     }
     if (step->given != NULL) {
-        /* What failed to move is where it was. */
-        if (!step->is_failed) {
-            step->given->stack = report_stacks_find(&survey->stacks, event->stack);
-        }
+        step->given->stack = report_stacks_find(&survey->stacks, event->stack);
         survey->has_alignment |= report_policy_aligns(event->alignment_log2);
         give(survey, step->given);
     }

@@ -59,14 +59,19 @@ static void give(twin *naive, trace_event *event, size_t slot)
     last_of[event->thread] = naive->block_count++;
 }
 
-static void take(twin *naive, const trace_event *event, size_t slot)
+static void end_block(twin *naive, const trace_event *event, size_t index, bool is_temporary)
 {
-    twin_block *block = &naive->blocks[live_at[slot]];
+    twin_block *block = &naive->blocks[index];
     block->end = event->time;
     block->last = naive->count;
     block->taker = event->thread;
-    block->is_temporary = last_of[event->thread] == live_at[slot];
+    block->is_temporary = is_temporary;
     last_of[event->thread] = SIZE_MAX;
+}
+
+static void take(twin *naive, const trace_event *event, size_t slot)
+{
+    end_block(naive, event, live_at[slot], last_of[event->thread] == live_at[slot]);
     live_at[slot] = SIZE_MAX;
 }
 
@@ -86,11 +91,14 @@ static void resize(twin *naive, uint32_t thread, size_t slot)
     if (to != slot && twin_random(naive) % 2 == 0) {
         trace_event *move = add_event(naive, TRACE_MOVE, thread);
         move->block = address_of(slot);
-        take(naive, move, slot);
+        const size_t moved = live_at[slot];
+        const bool is_temporary = last_of[thread] == moved;
+        live_at[slot] = SIZE_MAX;
         const uint32_t other = thread % TWIN_THREADS + 1;
         give(naive, add_event(naive, TRACE_MALLOC, other), slot);
         trace_event *event = add_event(naive, TRACE_REALLOC, thread);
         event->old_block = address_of(slot);
+        end_block(naive, event, moved, is_temporary);
         give(naive, event, to);
         return;
     }
@@ -109,6 +117,14 @@ static void fail_to_give(twin *naive, uint32_t thread, uint64_t old_block)
     last_of[thread] = SIZE_MAX;
 }
 
+/* A block that was given up for a realloc that failed is as it was. */
+static void fail_to_move(twin *naive, uint32_t thread, size_t slot)
+{
+    add_event(naive, TRACE_MOVE, thread)->block = address_of(slot);
+    naive->duration += twin_random(naive) % 1000;
+    fail_to_give(naive, thread, address_of(slot));
+}
+
 static void step(twin *naive, size_t *live)
 {
     const uint32_t thread = 1 + (uint32_t)(twin_random(naive) % TWIN_THREADS);
@@ -118,6 +134,8 @@ static void step(twin *naive, size_t *live)
     naive->duration += twin_random(naive) % 4 == 0 ? twin_random(naive) % 100000 : 0;
     if (choice < 3) {
         fail_to_give(naive, thread, is_there ? address_of(slot) : 0);
+    } else if (is_there && choice < 6) {
+        fail_to_move(naive, thread, slot);
     } else if (is_there && choice < 30 && *live + 2 < TWIN_SLOTS / 2) {
         const size_t before = naive->block_count;
         resize(naive, thread, slot);
