@@ -105,7 +105,7 @@ _tarn_report() {
     --export) values=$formats ;;
     --cost) values=$costs ;;
     --map) values=$policies ;;
-    --bins) return ;;
+    --bins | --allocator) return ;;
     --sysroot | --debug-dir)
         _filedir -d
         return
@@ -118,7 +118,7 @@ _tarn_report() {
     fi
     case $cur in
     -*)
-        mapfile -t COMPREPLY < <(compgen -W '--output --replay --text --export= --cost= --map= --bins --sysroot --debug-dir --no-symbols --help' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W '--output --replay --text --export= --cost= --map= --bins --sysroot --debug-dir --no-symbols --allocator --help' -- "$cur")
         [[ ${COMPREPLY[*]} == *= ]] && compopt -o nospace
         ;;
     *) _filedir ;;

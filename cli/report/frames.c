@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "frames.h"
 
+#include "cli.h"
 #include "memory.h"
 
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
-void report_frames_init(report_frames *frames)
+void report_frames_init(report_frames *frames, const report_texts *texts,
+                        const report_allocators *allocators)
 {
-    *frames = (report_frames){0};
+    *frames = (report_frames){.texts = texts, .allocators = *allocators};
     report_frames_add(frames, (report_frame){0});
 }
 
@@ -26,6 +29,59 @@ static bool is_same(const report_frame *a, const report_frame *b)
            a->line == b->line;
 }
 
+/* Names of functions of C++ have their parameters behind them, which nobody wants to write. */
+static bool is_named(const char *function, const char *pattern)
+{
+    if (fnmatch(pattern, function, 0) == 0) {
+        return true;
+    }
+    const char *parameters = strchr(function, '(');
+    return parameters != NULL && parameters != function &&
+           fnmatch(pattern, cli_copy_n(function, (size_t)(parameters - function)), 0) == 0;
+}
+
+/* The frame that asked for a block is the first one outside of these. */
+static bool is_allocator(const report_frames *frames, const report_frame *frame)
+{
+    static const char *const known[] = {
+        "malloc",
+        "calloc",
+        "realloc",
+        "operator new*",
+        "xmalloc",
+        "xcalloc",
+        "xrealloc",
+        "xstrdup",
+        "g_malloc*",
+        "g_try_malloc*",
+        "g_realloc*",
+        "g_try_realloc*",
+        "g_slice_alloc*",
+        "g_slice_copy",
+        "std::__new_allocator<*",
+        "__gnu_cxx::new_allocator<*",
+        "std::allocator_traits<*",
+        "std::allocator<*",
+        "std::_Vector_base<*>::_M_allocate(*",
+        "std::*basic_string<*>::_M_create(*",
+        "std::*basic_string<*>::_Rep::_S_create(*",
+        "std::string::_Rep::_S_create(*",
+        NULL,
+    };
+    const char *function = report_texts_get(frames->texts, frame->function);
+    for (size_t i = 0; known[i] != NULL; i++) {
+        if (fnmatch(known[i], function, 0) == 0) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < frames->allocators.count; i++) {
+        if (is_named(function, frames->allocators.names[i])) {
+            return true;
+        }
+    }
+    return fnmatch("*/libtarn-record*", report_texts_get(frames->texts, frame->module), 0) == 0;
+}
+
 uint32_t report_frames_add(report_frames *frames, report_frame frame)
 {
     uint64_t hash = frame.function;
@@ -41,36 +97,14 @@ uint32_t report_frames_add(report_frames *frames, report_frame frame)
     frames->all = report_grown(frames->all, frames->count, &frames->room, sizeof *frames->all);
     frames->next =
         report_grown(frames->next, frames->count, &frames->next_room, sizeof *frames->next);
+    frame.is_allocator = is_allocator(frames, &frame);
     frames->all[frames->count] = frame;
     frames->next[frames->count] = *head;
     *head = (uint32_t)frames->count;
     return (uint32_t)frames->count++;
 }
 
-static bool begins_with(const char *text, const char *start)
+bool report_frames_is_allocator(const report_frames *frames, uint32_t frame)
 {
-    return strncmp(text, start, strlen(start)) == 0;
-}
-
-bool report_frames_is_allocator(const report_frames *frames, const report_texts *texts,
-                                uint32_t frame)
-{
-    static const char *const names[] = {"malloc", "calloc", "realloc", NULL};
-    static const char *const starts[] = {
-        "operator new",           "std::__new_allocator<", "__gnu_cxx::new_allocator<",
-        "std::allocator_traits<", "std::allocator<",       NULL};
-    const char *function = report_texts_get(texts, frames->all[frame].function);
-    for (size_t i = 0; names[i] != NULL; i++) {
-        if (strcmp(function, names[i]) == 0) {
-            return true;
-        }
-    }
-    for (size_t i = 0; starts[i] != NULL; i++) {
-        if (begins_with(function, starts[i])) {
-            return true;
-        }
-    }
-    const char *module = report_texts_get(texts, frames->all[frame].module);
-    const char *slash = strrchr(module, '/');
-    return begins_with(slash != NULL ? slash + 1 : module, "libtarn-record");
+    return frames->all[frame].is_allocator;
 }

@@ -363,12 +363,13 @@ static bool make_layout(report_model *model, cli_trace_file *file)
 
 static void make_tree(report_model *model)
 {
-    report_frames_init(&model->frames);
+    report_frames_init(&model->frames, &model->texts, &model->options.allocators);
     model->symbols =
         report_symbols_create(&model->options.symbols, &model->texts, &model->survey.modules,
                               &model->survey.stacks, &model->frames);
     report_tree_build(&model->tree, &model->survey, model->symbols, &model->frames,
                       model->options.nodes_max);
+    report_symbols_tell(model->symbols);
     model->sums = report_zeroed(model->tree.count, sizeof *model->sums);
 }
 

@@ -19,6 +19,7 @@
 
 typedef struct report_model_options {
     report_symbol_options symbols;
+    report_allocators allocators;
     size_t bins;      /* at most this many; a power of two, at most 512 */
     size_t nodes_max; /* of the call tree */
     size_t cells_max; /* of nodes by bins; where more are needed, there are fewer bins */

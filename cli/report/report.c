@@ -51,6 +51,7 @@ typedef struct report_options {
     const char *replay;
     const char *path;
     const char **debug; /* folders */
+    const char **allocators;
     report_model_options model;
 } report_options;
 
@@ -61,6 +62,7 @@ enum {
     OPTION_SYSROOT,
     OPTION_DEBUG_DIR,
     OPTION_NO_SYMBOLS,
+    OPTION_ALLOCATOR,
     OPTION_MAP,
     OPTION_BINS
 };
@@ -74,6 +76,7 @@ static const struct option long_options[] = {
     {"sysroot", required_argument, NULL, OPTION_SYSROOT},
     {"debug-dir", required_argument, NULL, OPTION_DEBUG_DIR},
     {"no-symbols", no_argument, NULL, OPTION_NO_SYMBOLS},
+    {"allocator", required_argument, NULL, OPTION_ALLOCATOR},
     {"map", required_argument, NULL, OPTION_MAP},
     {"bins", required_argument, NULL, OPTION_BINS},
     {"help", no_argument, NULL, 'h'},
@@ -103,6 +106,8 @@ static void print_help(void)
          "      --sysroot DIR      the root of the files of the machine that was recorded\n"
          "      --debug-dir DIR    files for debuggers, beside /usr/lib/debug; repeatable\n"
          "      --no-symbols       from nowhere: addresses\n"
+         "      --allocator NAME   a function that hands memory out, and is no call site;\n"
+         "                         with * and ?; repeatable\n"
          "\n"
          "The exit status is 1 for a file that is damaged, or is no trace.");
 }
@@ -133,6 +138,16 @@ static bool parse_bins(report_options *options, const char *word)
     while (options->model.bins * 2 <= bins) {
         options->model.bins *= 2;
     }
+    return true;
+}
+
+static bool parse_allocator(report_options *options, const char *word)
+{
+    if (*word == '\0') {
+        cli_usage_error("--allocator takes the name of a function");
+        return false;
+    }
+    options->allocators[options->model.allocators.count++] = word;
     return true;
 }
 
@@ -169,6 +184,8 @@ static bool take_option(report_options *options, int option, const char *word)
     case OPTION_DEBUG_DIR:
         return parse_file("--debug-dir", word,
                           &options->debug[options->model.symbols.debug_count++]);
+    case OPTION_ALLOCATOR:
+        return parse_allocator(options, word);
     case OPTION_NO_SYMBOLS:
         options->model.symbols.is_off = true;
         return true;
@@ -189,6 +206,8 @@ static int parse(report_options *options, int argc, char **argv)
     opterr = 0;
     options->debug = cli_alloc((size_t)argc * sizeof *options->debug);
     options->model.symbols.debug = options->debug;
+    options->allocators = cli_alloc((size_t)argc * sizeof *options->allocators);
+    options->model.allocators.names = options->allocators;
     for (;;) {
         const int at = optind;
         const int option = getopt_long(argc, argv, ":ho:t", long_options, NULL);

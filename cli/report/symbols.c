@@ -40,6 +40,7 @@ struct report_symbols {
     symbols_file *files;
     size_t file_count;
     size_t file_room;
+    size_t missing;      /* of the files: neither there nor a file for debuggers in their place */
     uint32_t *file_of;   /* by module; REPORT_NONE: not looked for yet */
     symbols_span *spans; /* by address of the stacks */
     uint32_t *list;
@@ -172,10 +173,21 @@ static void open_file(report_symbols *symbols, symbols_file *file)
     if (file->dwfl == NULL) {
         open_by_build_id(symbols, file);
     }
+    symbols->missing += *path == '/' && file->dwfl == NULL && !is_other;
     if (file->dwfl == NULL && is_other) {
         cli_warning("'%s%s' is not the file that was recorded, by its build-id; its functions are "
                     "shown as addresses",
                     sysroot != NULL ? sysroot : "", report_texts_get(symbols->texts, file->path));
+    }
+}
+
+void report_symbols_tell(const report_symbols *symbols)
+{
+    if (symbols->options.sysroot != NULL && symbols->missing != 0) {
+        cli_warning(
+            "--sysroot: the files of %zu of %zu modules are not below '%s'; their functions are "
+            "shown as addresses",
+            symbols->missing, symbols->file_count, symbols->options.sysroot);
     }
 }
 

@@ -29,6 +29,9 @@ report_symbols *report_symbols_create(const report_symbol_options *options, repo
                                       report_frames *frames);
 void report_symbols_free(report_symbols *symbols);
 
+/* Warns, where a sysroot was given, of files that were asked for so far and are not there. */
+void report_symbols_tell(const report_symbols *symbols);
+
 /* The frames of an address of the stacks, at least one, innermost first; good until the next call.
  * Each address is looked up once. */
 const uint32_t *report_symbols_find(report_symbols *symbols, uint32_t address, size_t *count);

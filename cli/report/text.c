@@ -58,10 +58,17 @@ static void print_table(const text_page *page, cli_table *table)
 /* -------------------------------------------------------------------------------------------------
  * The program.
  */
+static const char *first_line(const char *text)
+{
+    const size_t size = strcspn(text, "\r\n");
+    return text[size] != '\0' ? cli_format("%.*s ...", (int)size, text) : text;
+}
+
 static void print_program(const text_page *page)
 {
     const report_survey *survey = &page->model->survey;
-    fprintf(page->file, "command      %s\n", text_of(page, survey->command));
+    fprintf(page->file, "command      %s\n",
+            shown(first_line(report_texts_get(&page->model->texts, survey->command))));
     fprintf(page->file, "process      %llu%s\n", (unsigned long long)survey->header.process,
             survey->is_cut ? ", the recording was cut short" : "");
     fprintf(page->file, "time         %s\n", cli_seconds_text((double)survey->duration / 1e9));
@@ -109,6 +116,29 @@ static const char *cost_text(uint64_t value, report_cost cost)
     return report_cost_is_bytes(cost) ? cli_bytes_text(value) : cli_count_text(value);
 }
 
+/* What else is told of the blocks that have a cost. */
+static const char *beside_cost(const report_node_sum *sum, report_cost cost)
+{
+    switch (cost) {
+    case REPORT_COST_BYTES:
+        return cli_count_text(sum->allocations);
+    case REPORT_COST_PEAK:
+        return cli_count_text(sum->peak_blocks);
+    case REPORT_COST_LEAKED:
+        return cli_count_text(sum->allocations - sum->frees);
+    case REPORT_COST_TEMPORARY:
+        return cli_bytes_text(sum->temporary_bytes);
+    default:
+        return cli_bytes_text(sum->bytes);
+    }
+}
+
+static const char *beside_name(report_cost cost)
+{
+    const bool is_of_live = cost == REPORT_COST_PEAK || cost == REPORT_COST_LEAKED;
+    return is_of_live ? "blocks" : cost == REPORT_COST_BYTES ? "allocations" : "bytes";
+}
+
 static void print_sites(const text_page *page, report_sites *sites, report_cost cost,
                         const char *title, const char *column)
 {
@@ -125,7 +155,7 @@ static void print_sites(const text_page *page, report_sites *sites, report_cost 
     row[0].text = "call site";
     row[1].text = column;
     row[2].text = "share";
-    row[3].text = "allocations";
+    row[3].text = beside_name(cost);
     for (size_t i = 0; i < sites->count && i < SITES_SHOWN; i++) {
         const report_site *site = &sites->all[i];
         const uint64_t value = report_cost_of(&site->sum, cost);
@@ -136,7 +166,7 @@ static void print_sites(const text_page *page, report_sites *sites, report_cost 
         row[0].text = site_name(page, site->frame);
         row[1].text = cost_text(value, cost);
         row[2].text = share_of(value, whole);
-        row[3].text = cli_count_text(site->sum.allocations);
+        row[3].text = beside_cost(&site->sum, cost);
     }
     print_title(page, title);
     print_table(page, &table);
@@ -185,6 +215,9 @@ static void print_sizes(const text_page *page)
         counts[class] += sizes->counts[i];
         bytes[class] += sizes->bytes[i];
         most = counts[class] > most ? counts[class] : most;
+    }
+    if (most == 0) {
+        return;
     }
     cli_table table = {.column_count = 4};
     table.is_left[3] = true;
@@ -261,6 +294,9 @@ static void print_pages(const text_page *page)
 static void print_threads(const text_page *page)
 {
     const report_threads *threads = &page->model->survey.threads;
+    if (threads->count == 0) {
+        return;
+    }
     cli_table table = {.column_count = 4};
     cli_cell *row = cli_table_add(&table);
     row[0].text = "thread";

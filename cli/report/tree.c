@@ -44,12 +44,12 @@ static uint32_t child_of(report_tree *tree, uint32_t parent, uint32_t frame)
 }
 
 /* How many of an address's frames, from the innermost on, are the allocator's own. */
-static size_t allocator_frames(const report_survey *survey, report_symbols *symbols,
-                               const report_frames *frames, uint32_t address, size_t *count)
+static size_t allocator_frames(report_symbols *symbols, const report_frames *frames,
+                               uint32_t address, size_t *count)
 {
     const uint32_t *found = report_symbols_find(symbols, address, count);
     size_t own = 0;
-    while (own < *count && report_frames_is_allocator(frames, survey->texts, found[own])) {
+    while (own < *count && report_frames_is_allocator(frames, found[own])) {
         own++;
     }
     return own;
@@ -76,8 +76,7 @@ static uint32_t site_of(tree_builder *builder, const uint32_t *places, uint32_t 
     }
     const report_stack_node *node = &survey->stacks.nodes[end];
     size_t count;
-    const size_t own =
-        allocator_frames(survey, builder->symbols, builder->frames, node->frame, &count);
+    const size_t own = allocator_frames(builder->symbols, builder->frames, node->frame, &count);
     return descend(builder, places[node->parent], node->frame, own < count ? own : 0);
 }
 
@@ -230,7 +229,7 @@ uint32_t report_tree_trim(const report_survey *survey, report_symbols *symbols,
     uint32_t node = survey->stacks.ends[stack];
     while (node != 0 && nodes[node].parent != 0) {
         size_t count;
-        const size_t own = allocator_frames(survey, symbols, frames, nodes[node].frame, &count);
+        const size_t own = allocator_frames(symbols, frames, nodes[node].frame, &count);
         if (own < count) {
             break;
         }

@@ -58,7 +58,7 @@ test_help_of_report_names_every_option() {
         run $words
         expect_status 0
         expect_no_err
-        for option in --output --replay --text --export --cost --map --bins --sysroot --debug-dir --no-symbols --help; do
+        for option in --output --replay --text --export --cost --map --bins --sysroot --debug-dir --no-symbols --allocator --help; do
             grep -q -e "$option" out || fail "no $option in: tarn $words"
         done
         [ "$(wc -L <out)" -le 82 ] || fail "the help is too wide"
@@ -92,6 +92,9 @@ test_a_bad_command_line_of_report_is_refused_with_2() {
     run report --text --replay r.json a
     expect_status 2
     expect_err_line 'tarn report: error: --replay is for the page alone'
+    run report --allocator= a
+    expect_status 2
+    expect_err_line 'tarn report: error: --allocator takes the name of a function'
 }
 
 test_report_refuses_what_is_no_trace_and_leaves_nothing() {
@@ -188,6 +191,14 @@ test_functions_that_were_put_into_others_are_named() {
     expect_data True 'any(p[-1].startswith("sites+0x") for p in paths())'
 }
 
+# report_from FOLDER - the same, with the root of another machine's files, where the system's are missing.
+report_from() {
+    run report -o x.html --sysroot "$1" x.trace
+    expect_status 0
+    expect_err_pattern "^tarn report: warning: --sysroot: the files of [0-9]+ of [0-9]+ modules are not below '$1'; their functions are shown as addresses$"
+    [ "$(wc -l <err)" -eq 1 ] || fail "more is said: $(cat err)"
+}
+
 test_symbols_come_from_a_sysroot_and_from_files_for_debuggers() {
     command -v objcopy >/dev/null || skip 'there is no objcopy'
     mkdir -p "$scratch/bin" root/usr/lib/debug
@@ -201,20 +212,20 @@ test_symbols_come_from_a_sysroot_and_from_files_for_debuggers() {
     report
     expect_data True 'not any("shop::" in name for p in paths() for name in p)'
     # The file has no symbols.
-    report --sysroot root
+    report_from root
     expect_data True 'not any("shop::" in name for p in paths() for name in p)'
     # By its build-id.
     id=$(readelf -n app.debug | sed -n 's/.*Build ID: //p')
     folder=root/usr/lib/debug/.build-id/$(printf %s "$id" | cut -c 1-2)
     mkdir -p "$folder"
     cp app.debug "$folder/$(printf %s "$id" | cut -c 3-).debug"
-    report --sysroot "$scratch/root"
+    report_from "$scratch/root"
     expect_data True '[2000, 2000000, 0] == sites()["shop::make_order()"][:3]'
     # By the link, below the folder of the file.
     rm -r "$folder"
     mkdir -p "root/usr/lib/debug$scratch/bin"
     cp app.debug "root/usr/lib/debug$scratch/bin/app.debug"
-    report --sysroot "$scratch/root"
+    report_from "$scratch/root"
     expect_data True '[2000, 2000000, 0] == sites()["shop::make_order()"][:3]'
     # From a folder of its own, without the program.
     rm -r root
@@ -445,11 +456,53 @@ test_text_tells_what_the_page_tells() {
     for line in '^command +.*sites' '^never freed +' '^Call sites by bytes asked for$' \
         '^Call sites by live bytes at the peak$' '^Call sites by bytes never freed$' \
         '^Call sites by temporary allocations$' '^Call sites by allocations$' '^Sizes$' '^Pages at the peak$' '^Threads$' \
-        '^shop::make_order\(\) +sites.cc:[0-9]+ +1.91 MiB +[0-9.]+ % +2,000$' '^.*forget.* +273 KiB +[0-9.]+ % +40$' \
-        '^.*use_at_once.* +5,000 +[0-9.]+ % +5,000$'; do
+        '^shop::make_order\(\) +sites.cc:[0-9]+ +1.91 MiB +[0-9.]+ % +2,000$' '^call site +live +share +blocks$' \
+        '^call site +never freed +share +blocks$' '^call site +temporary +share +bytes$' '^.*forget.* +273 KiB +[0-9.]+ % +40$' \
+        '^.*use_at_once.* +5,000 +[0-9.]+ % +1.59 MiB$'; do
         grep -qE -e "$line" out || fail "no line: $line"
     done
     ! grep -q "$(printf '\033')" out || fail 'there are colours, and no terminal'
+}
+
+test_text_of_call_sites_counts_the_blocks_concerned() {
+    {
+        # One of three is never freed, and is a part of the peak.
+        for number in 1 2 3; do
+            printf '1 malloc %s 100\n' "$number"
+        done
+        printf '1 free 1\n1 free 2\n'
+        printf 'command one\n'
+    } | trace x.trace
+    run report --text x.trace
+    expect_status 0
+    grep -qE '^never freed +100 B in 1 block$' out || fail 'one block is not one'
+    grep -A 4 '^Call sites by bytes never freed$' out | grep -qE '^\(no stack\) +100 B +100.0 % +1$' || fail 'more than one was left'
+    grep -A 4 '^Call sites by live bytes at the peak$' out | grep -qE '^\(no stack\) +300 B +100.0 % +3$' || fail 'not three at the peak'
+}
+
+test_text_of_a_trace_without_events_has_no_empty_tables() {
+    trace x.trace </dev/null
+    run report --text x.trace
+    expect_status 0
+    grep -qE '^events +0$' out || fail 'the events are not told'
+    ! grep -qE '^(Sizes|Threads|Call sites.*)$' out || fail 'a table is empty'
+}
+
+test_a_command_of_many_lines_is_shown_by_its_first() {
+    record --stacks=none -- "$asker" churn 10 "$(printf 'first\nsecond')"
+    run report --text x.trace
+    expect_status 0
+    grep -qE '^command +.*first \.\.\.$' out || fail "the command: $(grep ^command out)"
+}
+
+test_who_hands_memory_out_is_no_call_site() {
+    record -- "$sites"
+    report
+    expect_data False 'any("_M_allocate" in name or "operator new" in name for name in sites())'
+    report --allocator 'shop::make_*' --allocator nothing
+    expect_data False '"shop::make_order()" in sites()'
+    expect_data True '[2000, 2000000, 0] == sites()["shop::Shelf::fill(int)"][:3]'
+    expect_totals
 }
 
 test_texts_of_a_program_command_no_terminal() {

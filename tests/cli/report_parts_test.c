@@ -154,6 +154,62 @@ static void the_same_address_in_another_module_is_another_frame(void **state)
     report_texts_free(&texts);
 }
 
+static bool is_allocator(report_frames *frames, report_texts *texts, const char *function)
+{
+    return report_frames_is_allocator(
+        frames, report_frames_add(
+                    frames, (report_frame){.function = report_texts_add_string(texts, function)}));
+}
+
+static void frames_of_allocators_are_told_by_their_names(void **state)
+{
+    (void)state;
+    static const char *const known[] = {
+        "malloc",
+        "xmalloc",
+        "xcalloc",
+        "xrealloc",
+        "xstrdup",
+        "g_malloc0",
+        "g_malloc_n",
+        "g_slice_alloc0",
+        "g_try_realloc",
+        "operator new(unsigned long)",
+        "operator new[](unsigned long)",
+        "__gnu_cxx::new_allocator<int>::allocate(unsigned long)",
+        "std::allocator_traits<std::allocator<int> >::allocate(std::allocator<int>&, unsigned "
+        "long)",
+        "std::_Vector_base<int, std::allocator<int> >::_M_allocate(unsigned long)",
+        "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >::"
+        "_M_create(unsigned long&, unsigned long)",
+        "std::string::_Rep::_S_create(unsigned long, unsigned long, std::allocator<char> const&)",
+        "pool_get(int)",
+        "mine",
+        "my::give"};
+    static const char *const others[] = {"main",
+                                         "xmallocs",
+                                         "mallocs",
+                                         "pool(int)",
+                                         "mine_too",
+                                         "std::vector<int, std::allocator<int> >::reserve(unsigned "
+                                         "long)",
+                                         "g_strdup",
+                                         "my::giver()"};
+    static const char *const names[] = {"pool_*", "mine", "my::give"};
+    report_texts texts;
+    report_frames frames;
+    report_texts_init(&texts);
+    report_frames_init(&frames, &texts, &(report_allocators){.names = names, .count = 3});
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        assert_true(is_allocator(&frames, &texts, known[i]));
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_false(is_allocator(&frames, &texts, others[i]));
+    }
+    report_frames_free(&frames);
+    report_texts_free(&texts);
+}
+
 /* -------------------------------------------------------------------------------------------------
  * Samples.
  */
@@ -560,6 +616,7 @@ int main(void)
         cmocka_unit_test(texts_are_kept_once_and_are_utf8),
         cmocka_unit_test(a_module_takes_the_place_of_those_that_it_overlaps),
         cmocka_unit_test(the_same_address_in_another_module_is_another_frame),
+        cmocka_unit_test(frames_of_allocators_are_told_by_their_names),
         cmocka_unit_test(samples_stand_for_what_was_not_sampled),
         cmocka_unit_test(parts_of_a_block_fall_to_as_many_as_they_are_large),
         cmocka_unit_test(where_all_stacks_are_there_blocks_stand_for_themselves),
