@@ -8,8 +8,10 @@
 #include "page.h"
 #include "replay_file.h"
 #include "sections.h"
+#include "units.h"
 
 #include <getopt.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,9 @@ enum {
     /* What is made for other tools is not looked at as a whole. */
     EXPORT_NODES_MAX = 1000000
 };
+
+/* Peaks of one trace differ by no larger part. */
+#define SAME_PART 0.01
 
 typedef enum report_form {
     FORM_PAGE,
@@ -316,7 +321,21 @@ static bool write_output(const report_options *options, report_model *model, cli
     return true;
 }
 
-static bool report(const report_options *options, const char *replay)
+/* The most that was live is what both know. Where blocks move while others are given, the two
+ * count a little differently. */
+static void compare_replay(const report_options *options, const report_model *model,
+                           const report_replay *replay)
+{
+    const double peak = (double)model->survey.peak_live;
+    if (replay->has_peak && fabs(replay->peak_live - peak) > SAME_PART * peak) {
+        cli_warning("'%s' seems to be of another trace than '%s': %s were live at most there, and "
+                    "%s here",
+                    options->replay, options->path, cli_bytes_text((uint64_t)replay->peak_live),
+                    cli_bytes_text(model->survey.peak_live));
+    }
+}
+
+static bool report(const report_options *options, const report_replay *replay)
 {
     cli_trace_file trace;
     if (!cli_trace_file_open(&trace, options->path)) {
@@ -325,7 +344,8 @@ static bool report(const report_options *options, const char *replay)
     report_model model;
     bool is_done = report_model_make(&model, &trace, &options->model);
     if (is_done) {
-        is_done = write_output(options, &model, &trace, replay);
+        compare_replay(options, &model, replay);
+        is_done = write_output(options, &model, &trace, replay->text);
         report_model_free(&model);
     }
     cli_trace_file_close(&trace);
@@ -357,14 +377,11 @@ int cli_report(int argc, char **argv)
         !report_document_check((const char *)cli_report_page, cli_report_page_size)) {
         return CLI_EXIT_FAILURE;
     }
-    char *replay = NULL;
-    if (options.replay != NULL) {
-        replay = report_replay_file_read(options.replay);
-        if (replay == NULL) {
-            return CLI_EXIT_FAILURE;
-        }
+    report_replay replay = {0};
+    if (options.replay != NULL && !report_replay_file_read(&replay, options.replay)) {
+        return CLI_EXIT_FAILURE;
     }
-    const bool is_done = report(&options, replay);
-    free(replay);
+    const bool is_done = report(&options, &replay);
+    free(replay.text);
     return is_done ? 0 : CLI_EXIT_FAILURE;
 }

@@ -427,7 +427,7 @@ test_fewer_bins_have_the_same_sums() {
 
 test_a_replay_is_put_into_the_page() {
     record --stacks=none -- "$asker" churn 1000
-    echo '{"format": "tarn-replay", "version": 1, "trace": "</script>", "runs": []}' >r.json
+    echo '{"format": "tarn-replay", "version": 1, "trace": "</script>", "events": 1, "allocations": 1, "threads": 1, "runs": []}' >r.json
     report --replay r.json
     expect_data '</script>' 'd["replay"]["trace"]'
     echo '{"format": "tarn-plan", "version": 1}' >r.json
@@ -443,6 +443,44 @@ test_a_replay_is_put_into_the_page() {
     expect_status 1
     expect_err_pattern "'r.json', line [0-9]+: this is no JSON"
     [ ! -e y.html ] || fail 'a page was left'
+}
+
+# expect_refused EXPRESSION PATTERN - r.json, with what Python makes of it as d, is refused.
+expect_refused() {
+    python3 -c "import json; d = json.load(open('r.json')); $1; json.dump(d, open('bad.json', 'w'))"
+    run report --replay bad.json -o y.html x.trace
+    expect_status 1
+    expect_err_pattern "'bad.json' is no result of tarn replay that a page can show: $2; make it again with tarn replay --json$"
+    [ ! -e y.html ] || fail 'a page was left'
+}
+
+test_a_replay_that_a_page_cannot_show_is_refused() {
+    printf '1 malloc 1 1000\n1 malloc 2 500\n1 free 1\n' | trace x.trace
+    run replay --plan-deadline=none --on=best-fit --json=r.json x.trace
+    expect_status 0
+    report --replay r.json
+    expect_data 1500 'd["replay"]["theory"]["peak_live"]'
+    expect_refused 'd["theory"] = 3' 'theory should be an object'
+    expect_refused 'd["theory"]["peak_live"] = "much"' 'theory.peak_live should be a number'
+    expect_refused 'd["runs"] = {}' 'runs should be a list'
+    expect_refused 'd["runs"][0] = 5' 'runs.0.. should be an object'
+    expect_refused 'del d["runs"][0]["name"]' 'runs.0..name should be a text'
+    expect_refused 'd["runs"][0]["status"] = None' 'runs.0..status should be a text'
+    expect_refused 'd["runs"][0]["curve"]["live"][0] = None' 'runs.0..curve.live should be a list of numbers'
+    expect_refused 'd["runs"][0]["curve"]["live"].pop()' 'runs.0..curve.live should be as long as the other lists'
+    truncate -s 70M large.json
+    run report --replay large.json -o y.html x.trace
+    expect_status 1
+    expect_err_line "tarn report: error: 'large.json' is no result of tarn replay: it has more than 64 MiB"
+}
+
+test_a_replay_of_another_trace_is_told() {
+    printf '1 malloc 1 1000\n' | trace x.trace
+    run replay --plan-deadline=none --on=best-fit --json=r.json x.trace
+    printf '1 malloc 1 2000\n' | trace x.trace
+    run report --replay r.json -o x.html x.trace
+    expect_status 0
+    expect_err_line "tarn report: warning: 'r.json' seems to be of another trace than 'x.trace': 1000 B were live at most there, and 1.95 KiB here"
 }
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -489,10 +527,10 @@ test_text_of_a_trace_without_events_has_no_empty_tables() {
 }
 
 test_a_command_of_many_lines_is_shown_by_its_first() {
-    record --stacks=none -- "$asker" churn 10 "$(printf 'first\nsecond')"
+    printf 'command first\rsecond\n1 malloc 1 8\n' | trace x.trace
     run report --text x.trace
     expect_status 0
-    grep -qE '^command +.*first \.\.\.$' out || fail "the command: $(grep ^command out)"
+    grep -qE '^command +first \.\.\.$' out || fail "the command: $(grep ^command out)"
 }
 
 test_who_hands_memory_out_is_no_call_site() {
