@@ -264,6 +264,20 @@ static bool shape_resize(replay_hand *hand, const replay_event *event, replay_bl
     return remember(hand, event->slot, block);
 }
 
+bool replay_hand_verify(replay_hand *hand, uint32_t slots)
+{
+    for (uint32_t i = 0; i < slots; i++) {
+        const replay_block *block = &hand->blocks[i];
+        if (block->block != NULL && !is_whole(hand, i, block)) {
+            return replay_job_refuse(hand->job, REPLAY_FAILED,
+                                     "after the last operation: something wrote into a block of "
+                                     "%zu bytes that was never freed",
+                                     block->size);
+        }
+    }
+    return true;
+}
+
 bool replay_hand_shape(replay_hand *hand, const replay_event *events, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

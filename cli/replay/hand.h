@@ -42,4 +42,8 @@ void replay_hand_one(replay_hand *hand, const replay_event *event);
  * the job's status and error set, when a block is damaged. */
 bool replay_hand_shape(replay_hand *hand, const replay_event *events, size_t count);
 
+/* Verifies the blocks that are live, of `slots` slots; to be called after the last event, when all
+ * that is measured has been. False as above. */
+bool replay_hand_verify(replay_hand *hand, uint32_t slots);
+
 #endif

@@ -182,6 +182,9 @@ static void finish(solo_player *player, double tick_ns)
     if (player->hand.subject->peak != NULL) {
         job->peak_footprint = larger(player->hand.subject->peak(), job->peak_footprint);
     }
+    if (job->pass != REPLAY_SPEED && job->status == REPLAY_UNFINISHED) {
+        replay_hand_verify(&player->hand, job->tape.slots);
+    }
     replay_job_conclude(job);
 }
 

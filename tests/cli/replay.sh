@@ -398,6 +398,14 @@ test_an_allocator_that_refuses_is_a_row() { needs_plain_tarn; fault 77704 failed
 test_an_allocator_that_exits_is_a_row() { needs_plain_tarn; fault 77705 crashed 'ended with status 3'; }
 test_an_allocator_that_writes_into_blocks_is_found() { needs_plain_tarn; fault 77707 failed 'something wrote into a block of 77707 bytes'; }
 
+test_damage_to_a_block_that_is_never_freed_is_found() {
+    needs_plain_tarn
+    printf '1 malloc 1 77707\n1 malloc 2 77707\n' | trace x.trace
+    replay --on=bad="$faulty"
+    expect_status 1
+    expect_run bad "r['status'], r['error']" "('failed', 'after the last operation: something wrote into a block of 77707 bytes that was never freed')"
+}
+
 test_a_wrong_alignment_is_found() {
     needs_plain_tarn
     printf '1 aligned 1 77706 4096\n' | trace x.trace
