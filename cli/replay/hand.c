@@ -5,6 +5,7 @@
 #include "ticks.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 /*
@@ -182,6 +183,28 @@ static void forget(replay_hand *hand, const replay_block *block)
     hand->handed -= block->room;
 }
 
+/* Of a block of which none was asked for: the largest that an object of its size can need, which is
+ * what malloc promises. */
+static size_t natural_alignment(const replay_subject *subject, size_t size)
+{
+    const size_t most = subject->alignment != 0 ? subject->alignment : _Alignof(max_align_t);
+    size_t alignment = 1;
+    while (alignment < most && 2 * alignment <= size) {
+        alignment *= 2;
+    }
+    return alignment;
+}
+
+static bool is_aligned(replay_hand *hand, const replay_block *block, const unsigned char *at)
+{
+    if (block->alignment != 0) {
+        return (uintptr_t)at % block->alignment == 0 ||
+               damaged(hand, "the alignment is not that asked for:", block->size);
+    }
+    return (uintptr_t)at % natural_alignment(hand->subject, block->size) == 0 ||
+           damaged(hand, "the alignment is not one for every object of that size:", block->size);
+}
+
 static bool remember(replay_hand *hand, uint32_t slot, replay_block *block)
 {
     if (block->block == NULL) {
@@ -189,9 +212,8 @@ static bool remember(replay_hand *hand, uint32_t slot, replay_block *block)
         return true;
     }
     const unsigned char *at = address_of(hand, block->block);
-    const size_t alignment = block->alignment == 0 ? 1 : block->alignment;
-    if ((uintptr_t)at % alignment != 0) {
-        return damaged(hand, "the alignment is not that asked for:", block->size);
+    if (!is_aligned(hand, block, at)) {
+        return false;
     }
     write_marks(hand, slot, block);
     block->room = hand->subject->room != NULL

@@ -119,6 +119,7 @@ bool replay_open_movable(replay_subject *subject, replay_job *job)
         .room = room,
         .measure = measure,
         .peak = peak,
+        .alignment = TARN_MOVABLE_GRANULE,
         .tend = job->pass == REPLAY_COMPACT ? tend : NULL,
     };
     return true;

@@ -24,6 +24,9 @@ typedef struct replay_subject {
     void (*measure)(replay_moment *moment);
     /* The largest footprint that there ever was; NULL: the largest that was measured. */
     uint64_t (*peak)(void);
+    /* Of the blocks that no alignment was asked for, the largest that they have if they are large
+     * enough; 0: max_align_t's. */
+    size_t alignment;
     /* Called between operations now and then; NULL: never. */
     void (*tend)(replay_job *job);
 } replay_subject;

@@ -21,6 +21,7 @@ enum {
     MISALIGNS,
     SPOILS,  /* writes over the end of itself */
     FORGETS, /* a realloc to this size loses the contents */
+    SHIFTS,  /* is not aligned as malloc's blocks are; never given back */
     ORDERED = 88800,
     ORDERED_END = 89999
 };
@@ -82,6 +83,8 @@ void *malloc(size_t size)
         _exit(3);
     case SPOILS:
         return spoiled(size);
+    case SHIFTS:
+        return (unsigned char *)__libc_malloc(size + 8) + 8;
     default:
         return __libc_malloc(size);
     }
@@ -94,7 +97,11 @@ void *calloc(size_t count, size_t size)
 
 void *realloc(void *block, size_t size)
 {
-    void *moved = __libc_realloc(block, size);
+    unsigned char *moved = __libc_realloc(block, size + 8);
+    if (size == SHIFTS) {
+        memmove(moved + 8, moved, size);
+        return moved + 8;
+    }
     if (size == FORGETS) {
         memset(moved, 0, size);
     }

@@ -414,6 +414,30 @@ test_a_wrong_alignment_is_found() {
     expect_true bad "'alignment' in r['error']"
 }
 
+test_a_block_that_is_not_aligned_for_every_object_is_found() {
+    needs_plain_tarn
+    printf '1 malloc 1 77709\n' | trace x.trace
+    replay --on=bad="$faulty"
+    expect_status 1
+    expect_run bad "r['status'], r['error']" "('failed', 'operation 1: the alignment is not one for every object of that size: a block of 77709 bytes')"
+    printf '1 malloc 1 100\n1 realloc 1 2 77709\n' | trace x.trace
+    replay --on=bad="$faulty"
+    expect_status 1
+    expect_true bad "'operation 2: the alignment is not one for every object' in r['error']"
+}
+
+test_small_blocks_need_no_larger_alignment_than_themselves() {
+    needs_plain_tarn
+    i=0
+    while [ $i -lt 40 ]; do
+        echo "1 malloc $((i + 1)) $i"
+        i=$((i + 1))
+    done | trace x.trace
+    replay
+    expect_status 0
+    expect_json r.json "[(r['name'], r['error']) for r in d['runs'] if r['status'] != 'ok']" '[]'
+}
+
 test_contents_that_a_realloc_loses_are_found() {
     needs_plain_tarn
     printf '1 malloc 1 100\n1 realloc 1 2 77708\n' | trace x.trace
