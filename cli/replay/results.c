@@ -153,24 +153,44 @@ static void print_table(const replay_results *results, FILE *file)
     }
 }
 
-static void print_theory(const replay_results *results, FILE *file)
+static void print_bytes(const replay_results *results, FILE *file, const char *what, uint64_t bytes,
+                        const char *about)
+{
+    fprintf(file, "%-18s %8s  %5s  %s\n", what, bytes_text(bytes),
+            cli_ratio_text((double)bytes, (double)results->tape->peak_live), about);
+}
+
+static void print_bounds(const replay_results *results, FILE *file)
 {
     const replay_theory *theory = &results->theory;
-    const double live = (double)results->tape->peak_live;
-    fprintf(file, "\nlive at most      %8s         what no allocator is below\n",
-            bytes_text(results->tape->peak_live));
-    if (theory->plan.is_there) {
-        fprintf(file, "static plan       %8s  %5s  %s%s\n", bytes_text(theory->plan.height),
-                cli_ratio_text((double)theory->plan.height, live), theory->plan.method,
-                theory->plan.is_optimal ? "; none is lower" : "");
-    } else {
-        fprintf(file, "static plan              -         %s\n", theory->plan.reason);
-    }
+    const char *largest = bytes_text(theory->largest);
     if (theory->has_robson) {
-        fprintf(file, "proven to suffice %8s  %5s  by first fit, blocks of at most %s (Robson)\n",
-                bytes_text(theory->robson), cli_ratio_text((double)theory->robson, live),
-                bytes_text(theory->largest));
+        print_bytes(results, file, "Robson's bound", theory->robson,
+                    cli_format("no allocator that cannot move blocks promises less, for as many "
+                               "live bytes and blocks of at most %s",
+                               largest));
     }
+    if (theory->has_first_fit) {
+        print_bytes(results, file, "first fit at worst", theory->first_fit,
+                    cli_format("enough for every order of requests with %s in whole partitions",
+                               bytes_text(theory->first_fit_live)));
+    } else {
+        fprintf(file, "%-18s %8s         %s\n", "first fit at worst", "-", theory->no_first_fit);
+    }
+}
+
+static void print_theory(const replay_results *results, FILE *file)
+{
+    const replay_plan *plan = &results->theory.plan;
+    fprintf(file, "\n%-18s %8s         what no allocator is below\n", "live at most",
+            bytes_text(results->tape->peak_live));
+    if (plan->is_there) {
+        print_bytes(results, file, "static plan", plan->height,
+                    cli_format("%s%s", plan->method, plan->is_optimal ? "; none is lower" : ""));
+    } else {
+        fprintf(file, "%-18s %8s         %s\n", "static plan", "-", plan->reason);
+    }
+    print_bounds(results, file);
 }
 
 static void print_saving(const replay_results *results, FILE *file)

@@ -43,23 +43,45 @@ static void put_plan(cli_json *json, const replay_plan *plan)
     cli_json_close(json, '}');
 }
 
+static void put_robson(cli_json *json, const replay_theory *theory)
+{
+    if (!theory->has_robson) {
+        cli_json_null(json, "robson");
+        return;
+    }
+    cli_json_open(json, "robson", '{');
+    cli_json_count(json, "bytes", theory->robson);
+    cli_json_count(json, "largest", theory->largest);
+    cli_json_text(json, "text",
+                  "no allocator that cannot move blocks promises less for every order of requests "
+                  "with as many live bytes and no larger block");
+    cli_json_close(json, '}');
+}
+
+static void put_first_fit(cli_json *json, const replay_theory *theory)
+{
+    if (!theory->has_first_fit) {
+        cli_json_null(json, "first_fit");
+        cli_json_text(json, "no_first_fit_because", theory->no_first_fit);
+        return;
+    }
+    cli_json_open(json, "first_fit", '{');
+    cli_json_count(json, "bytes", theory->first_fit);
+    cli_json_count(json, "largest", theory->largest);
+    cli_json_count(json, "live_in_partitions", theory->first_fit_live);
+    cli_json_text(json, "text",
+                  "a range of so many bytes, beside its books, suffices first fit for every order "
+                  "of requests with as many live bytes in whole partitions and no larger block");
+    cli_json_close(json, '}');
+}
+
 static void put_theory(cli_json *json, const replay_results *results)
 {
     cli_json_open(json, "theory", '{');
     cli_json_count(json, "peak_live", results->tape->peak_live);
     put_plan(json, &results->theory.plan);
-    if (results->theory.has_robson) {
-        cli_json_open(json, "robson", '{');
-        cli_json_count(json, "bytes", results->theory.robson);
-        cli_json_count(json, "largest", results->theory.largest);
-        cli_json_text(
-            json, "text",
-            "a range of so many bytes suffices first fit for every order of requests with as "
-            "many live bytes and no larger block");
-        cli_json_close(json, '}');
-    } else {
-        cli_json_null(json, "robson");
-    }
+    put_robson(json, &results->theory);
+    put_first_fit(json, &results->theory);
     cli_json_close(json, '}');
 }
 

@@ -341,6 +341,7 @@ static void put(tape_reading *reading, replay_op op, uint32_t slot, const trace_
     tape->allocations += op <= REPLAY_CALLOC;
     tape->reallocs += op == REPLAY_REALLOC;
     tape->frees += op == REPLAY_FREE;
+    tape->aligned += event->alignment_log2 > 4;
     note_peaks(reading);
     note_point(reading);
     if (++reading->buffered == BUFFER_EVENTS) {

@@ -64,6 +64,7 @@ typedef struct replay_tape {
     uint64_t huge;    /* requests of 128 TiB and more; left out */
     uint32_t slots;
     uint32_t threads;
+    uint64_t aligned;     /* requests with an alignment above 16 */
     uint64_t largest;     /* request, bytes */
     uint64_t peak_live;   /* bytes */
     uint64_t peak_after;  /* operations after which that was so first */

@@ -322,13 +322,44 @@ static replay_plan plan_of(const replay_tape *tape, uint64_t deadline_ms, int si
     return plan;
 }
 
+/* -------------------------------------------------------------------------------------------------
+ * Every order of requests.
+ */
+
+/* Robson 1974: with n granules live in blocks of 1, 2, 4 ... m granules, there are requests that
+ * drive every allocator that cannot move blocks to n (1 + log2(m) / 2) - m + 1 granules. Blocks of
+ * other sizes can only make it worse, and so can larger alignments: n and m are rounded down. */
+static void add_robson(replay_theory *theory, const replay_tape *tape)
+{
+    const uint64_t live = tape->peak_live / GRANULE;
+    if (tape->largest < GRANULE) {
+        return;
+    }
+    const unsigned log2 = 63u - (unsigned)__builtin_clzll(tape->largest / GRANULE);
+    const uint64_t granules = live + live * log2 / 2 - (UINT64_C(1) << log2) + 1;
+    theory->has_robson = true;
+    theory->robson = granules * GRANULE;
+}
+
+static void add_first_fit(replay_theory *theory, const replay_tape *tape)
+{
+    const size_t bound = tarn_region_bound(TARN_FIRST_FIT, (size_t)tape->peak_rounded,
+                                           (size_t)replay_partition(tape->largest));
+    theory->first_fit = bound;
+    theory->first_fit_live = tape->peak_rounded;
+    if (tape->aligned > 0) {
+        theory->no_first_fit = "nothing is proven for alignments above 16";
+    } else if (bound == 0 || bound == SIZE_MAX) {
+        theory->no_first_fit = "more than 64 bits can say";
+    }
+    theory->has_first_fit = theory->no_first_fit == NULL;
+}
+
 replay_theory replay_theory_of(const replay_tape *tape, uint64_t deadline_ms, int signals)
 {
     replay_theory theory = {.largest = tape->largest, .plan = {.reason = "not asked for"}};
-    const size_t bound = tarn_region_bound(TARN_FIRST_FIT, (size_t)tape->peak_rounded,
-                                           (size_t)replay_partition(tape->largest));
-    theory.has_robson = bound != 0 && bound != SIZE_MAX && tape->count > 0;
-    theory.robson = bound;
+    add_robson(&theory, tape);
+    add_first_fit(&theory, tape);
     if (deadline_ms > 0 && tape->allocations > 0) {
         theory.plan = plan_of(tape, deadline_ms, signals);
     }

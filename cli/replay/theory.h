@@ -3,7 +3,8 @@
 #define TARN_CLI_REPLAY_THEORY_H
 
 /*
- * What no allocator can beat, and what one that knows the future can do.
+ * What no allocator can beat, what one that knows the future can do, and what it takes to serve not
+ * this order of requests alone but every one with as many live bytes and no larger block.
  */
 
 #include "tape.h"
@@ -21,9 +22,13 @@ typedef struct replay_plan {
 
 typedef struct replay_theory {
     replay_plan plan;
-    bool has_robson;
-    uint64_t robson;  /* bytes that suffice a region by first fit, whatever the order of requests */
     uint64_t largest; /* request, bytes */
+    bool has_robson;
+    uint64_t robson; /* bytes less than which no allocator that cannot move blocks is safe with */
+    bool has_first_fit;
+    const char *no_first_fit; /* why, where it is not there */
+    uint64_t first_fit;       /* bytes that suffice a region by first fit */
+    uint64_t first_fit_live;  /* peak of live bytes, in whole partitions, that they are of */
 } replay_theory;
 
 /* `deadline_ms` is for the plan; 0: none is made. `signals` ends planning as the deadline does. */
