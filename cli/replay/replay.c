@@ -402,7 +402,8 @@ typedef struct replay_what_if {
     replay_run compacted;
 } replay_what_if;
 
-static void play_movable(replay_run *run, replay_pass pass, const replay_tape *tape,
+/* False if a signal asked this command to end. */
+static bool play_movable(replay_run *run, replay_pass pass, const replay_tape *tape,
                          const replay_options *options, int signals)
 {
     replay_job *settings = cli_alloc(sizeof *settings);
@@ -415,6 +416,7 @@ static void play_movable(replay_run *run, replay_pass pass, const replay_tape *t
     run->status = end == REPLAY_ENDED ? run->shape.job->status : REPLAY_UNFINISHED;
     run->error = end == REPLAY_INTERRUPTED ? "interrupted" : cli_copy(run->shape.job->error);
     cli_progress_wipe();
+    return end != REPLAY_INTERRUPTED;
 }
 
 static bool write_json(const replay_results *results, const char *path)
@@ -460,14 +462,16 @@ static int replay(const replay_options *options, const replay_tape *tape, const 
                               .runs = list->runs,
                               .count = list->count};
     if (is_whole && options->is_movable) {
-        play_movable(&what_if.still, REPLAY_SHAPE, tape, options, signals);
-        play_movable(&what_if.compacted, REPLAY_COMPACT, tape, options, signals);
+        is_whole = play_movable(&what_if.still, REPLAY_SHAPE, tape, options, signals) &&
+                   play_movable(&what_if.compacted, REPLAY_COMPACT, tape, options, signals);
         results.still = &what_if.still;
         results.compacted = &what_if.compacted;
     }
-    results.theory = replay_theory_of(tape, is_whole ? options->plan_ms : 0, signals);
+    bool is_interrupted = !is_whole;
+    results.theory =
+        replay_theory_of(tape, is_whole ? options->plan_ms : 0, signals, &is_interrupted);
     const int status = show(options, &results, table);
-    return is_whole ? status : CLI_EXIT_SIGNAL + SIGINT;
+    return is_interrupted ? CLI_EXIT_SIGNAL + SIGINT : status;
 }
 
 int cli_replay(int argc, char **argv)

@@ -5,6 +5,7 @@
 #include "signals.h"
 #include "tarn/overlay.h"
 #include "tarn/region.h"
+#include "ticks.h"
 
 #include <stdlib.h>
 
@@ -41,8 +42,11 @@ typedef struct opened {
 
 typedef struct plan_survey {
     const replay_tape *tape;
-    int signals;  /* of cli_signals_catch() */
-    opened *open; /* by slot; size REPLAY_UNBORN: none */
+    int signals; /* of cli_signals_catch() */
+    bool is_interrupted;
+    uint64_t deadline_ns; /* of all of it */
+    uint64_t reserve_ns;  /* what has to be left of that when the planner ends */
+    opened *open;         /* by slot; size REPLAY_UNBORN: none */
     uint64_t count;
     uint64_t bars[BARS];
     double least;         /* product of a block that is planned */
@@ -88,7 +92,15 @@ static void take_event(plan_survey *survey, const survey_steps *steps, const rep
     }
 }
 
-/* Shows every block to the steps, in the order of the tape. */
+/* False once a signal came, or the time is over. */
+static bool may_go_on(plan_survey *survey)
+{
+    survey->is_interrupted = survey->is_interrupted || cli_signals_pass(survey->signals, 0) != 0;
+    return !survey->is_interrupted && replay_now_ns() < survey->deadline_ns;
+}
+
+/* Shows every block to the steps, in the order of the tape. False if the tape cannot be read, a
+ * step has failed, or it may not go on. */
 static bool go_through(plan_survey *survey, const survey_steps *steps)
 {
     static replay_event events[EVENTS_AT_ONCE];
@@ -99,7 +111,7 @@ static bool go_through(plan_survey *survey, const survey_steps *steps)
     }
     for (uint64_t at = 0; at < tape->count && !survey->has_failed;) {
         const size_t count = replay_tape_fetch(tape, at, events, EVENTS_AT_ONCE);
-        survey->has_failed = count == 0;
+        survey->has_failed = count == 0 || !may_go_on(survey);
         for (size_t i = 0; i < count; i++) {
             take_event(survey, steps, &events[i], at + i);
         }
@@ -226,21 +238,22 @@ static void add_buffer(plan_survey *survey, opened *block, uint64_t death)
 
 static bool goes_on(void *context, const tarn_overlay_progress *progress)
 {
-    const int *signals = context;
     cli_progress("planning: %lld bytes", (long long)progress->height);
-    return cli_signals_pass(*signals, 0) == 0;
+    return may_go_on(context);
 }
 
 /* Plans the marked blocks, or all. */
-static bool plan(plan_survey *survey, uint64_t deadline_ms, tarn_overlay_result *result)
+static bool plan(plan_survey *survey, tarn_overlay_result *result)
 {
     static const survey_steps steps = {do_nothing, add_buffer};
     survey->buffer_count = 0;
     if (!go_through(survey, &steps)) {
         return false;
     }
+    const uint64_t now = replay_now_ns() + survey->reserve_ns;
+    const uint64_t left = survey->deadline_ns > now ? survey->deadline_ns - now : 0;
     const tarn_overlay_options options = {
-        .deadline_ms = deadline_ms, .progress = goes_on, .context = &survey->signals};
+        .deadline_ms = left / 1000000 + 1, .progress = goes_on, .context = survey};
     int64_t *offsets = malloc((survey->buffer_count + 1) * sizeof *offsets);
     const bool is_planned =
         offsets != NULL &&
@@ -252,11 +265,11 @@ static bool plan(plan_survey *survey, uint64_t deadline_ms, tarn_overlay_result 
     return is_planned;
 }
 
-static replay_plan plan_whole(plan_survey *survey, uint64_t deadline_ms)
+static replay_plan plan_whole(plan_survey *survey)
 {
     tarn_overlay_result result;
-    if (!plan(survey, deadline_ms, &result)) {
-        return (replay_plan){.reason = "the planner found none in its time"};
+    if (!plan(survey, &result)) {
+        return (replay_plan){.reason = "none was found in the time for it"};
     }
     return (replay_plan){.is_there = true,
                          .height = (uint64_t)result.height,
@@ -278,14 +291,19 @@ static bool find_largest(plan_survey *survey)
     return survey->marks != NULL && go_through(survey, &marking);
 }
 
-static replay_plan plan_largest(plan_survey *survey, uint64_t deadline_ms)
+static replay_plan plan_largest(plan_survey *survey)
 {
     tarn_overlay_result result;
+    const uint64_t from_ns = replay_now_ns();
     replay_plan best = {.lower_bound = survey->tape->peak_live,
                         .method = "best fit, each block as it comes",
                         .height = place_by_best_fit(survey)};
+    /* The others are placed after the planner has ended, which takes as long again. */
+    survey->reserve_ns = (replay_now_ns() - from_ns) / 4 * 5;
     survey->has_failed = false;
-    if (find_largest(survey) && plan(survey, deadline_ms, &result)) {
+    if (find_largest(survey) && plan(survey, &result)) {
+        /* The planner keeps its time about, and its work shall not be for nothing. */
+        survey->deadline_ns += survey->reserve_ns;
         const uint64_t others = place_by_best_fit(survey);
         const uint64_t step = survey->alignment;
         const uint64_t below = ((uint64_t)result.height + step - 1) / step * step;
@@ -296,11 +314,13 @@ static replay_plan plan_largest(plan_survey *survey, uint64_t deadline_ms)
     }
     best.is_there = best.height != UINT64_MAX;
     best.is_optimal = best.height == best.lower_bound;
-    best.reason = "no range that can be planned holds all blocks";
+    best.reason = may_go_on(survey) ? "no range that can be planned holds all blocks"
+                                    : "none was found in the time for it";
     return best;
 }
 
-static replay_plan plan_of(const replay_tape *tape, uint64_t deadline_ms, int signals)
+static replay_plan plan_of(const replay_tape *tape, uint64_t deadline_ms, int signals,
+                           bool *is_interrupted)
 {
     const uint64_t count = tape->allocations + tape->reallocs;
     plan_survey *survey = cli_alloc(sizeof *survey);
@@ -308,12 +328,17 @@ static replay_plan plan_of(const replay_tape *tape, uint64_t deadline_ms, int si
     const bool is_small = count <= BUFFERS_MAX;
     survey->tape = tape;
     survey->signals = signals;
+    survey->deadline_ns = replay_now_ns() + deadline_ms * 1000000;
     survey->alignment = GRANULE;
     survey->open = malloc(((size_t)tape->slots + 1) * sizeof *survey->open);
     survey->buffers =
         malloc(((is_small ? (size_t)count : LARGEST_MAX) + 1) * sizeof *survey->buffers);
     if (survey->open != NULL && survey->buffers != NULL) {
-        plan = is_small ? plan_whole(survey, deadline_ms) : plan_largest(survey, deadline_ms);
+        plan = is_small ? plan_whole(survey) : plan_largest(survey);
+    }
+    if (survey->is_interrupted) {
+        *is_interrupted = true;
+        plan = (replay_plan){.reason = "interrupted"};
     }
     plan.buffers = count;
     free(survey->open);
@@ -355,13 +380,17 @@ static void add_first_fit(replay_theory *theory, const replay_tape *tape)
     theory->has_first_fit = theory->no_first_fit == NULL;
 }
 
-replay_theory replay_theory_of(const replay_tape *tape, uint64_t deadline_ms, int signals)
+replay_theory replay_theory_of(const replay_tape *tape, uint64_t deadline_ms, int signals,
+                               bool *is_interrupted)
 {
-    replay_theory theory = {.largest = tape->largest, .plan = {.reason = "not asked for"}};
+    replay_theory theory = {
+        .largest = tape->largest,
+        .plan = {.reason = *is_interrupted ? "interrupted" : "not asked for"},
+    };
     add_robson(&theory, tape);
     add_first_fit(&theory, tape);
     if (deadline_ms > 0 && tape->allocations > 0) {
-        theory.plan = plan_of(tape, deadline_ms, signals);
+        theory.plan = plan_of(tape, deadline_ms, signals, is_interrupted);
     }
     return theory;
 }

@@ -31,7 +31,10 @@ typedef struct replay_theory {
     uint64_t first_fit_live;  /* peak of live bytes, in whole partitions, that they are of */
 } replay_theory;
 
-/* `deadline_ms` is for the plan; 0: none is made. `signals` ends planning as the deadline does. */
-replay_theory replay_theory_of(const replay_tape *tape, uint64_t deadline_ms, int signals);
+/* `deadline_ms` is for the plan; 0: none is made. `signals` is the descriptor of
+ * cli_signals_catch(); when one of them asks this command to end, or `is_interrupted` says that one has,
+ * there is no plan, and `is_interrupted` is set. */
+replay_theory replay_theory_of(const replay_tape *tape, uint64_t deadline_ms, int signals,
+                               bool *is_interrupted);
 
 #endif

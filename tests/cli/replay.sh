@@ -481,6 +481,35 @@ test_an_interrupt_ends_what_runs_and_tells_what_is_done() {
     done <children
 }
 
+# interrupt_when CONDITION OPTION... - replays x.trace and interrupts that once CONDITION, of $replayer, holds.
+interrupt_when() {
+    condition=$1
+    shift
+    "$tarn" replay --json=r.json "$@" x.trace >out 2>err &
+    replayer=$!
+    tries=0
+    until $condition; do
+        tries=$((tries + 1))
+        [ $tries -lt 200 ] || { kill $replayer; fail 'it does not come so far'; }
+        sleep 0.05
+    done
+    kill -INT $replayer
+    status=0
+    wait $replayer || status=$?
+}
+
+test_an_interrupt_ends_planning() {
+    awk 'BEGIN { srand(3); for (i = 1; i <= 15000; i++) {
+        print "1 malloc " i " " int(exp(rand() * 12)) + 1
+        if (i > 300) { do k = i - int(rand() * 300); while (gone[k]); gone[k] = 1; print "1 free " k } } }' | trace x.trace
+    # Both passes of the one allocator are over.
+    plans() { [ $tries -gt 5 ] && ! pgrep -P $replayer >/dev/null; }
+    interrupt_when plans --on=arena --plan-deadline=5min
+    expect_status 130
+    expect_run arena "r['status']" ok
+    expect_json r.json 'd["theory"]["no_static_plan_because"]' interrupted
+}
+
 # ---------------------------------------------------------------------------------------------------------------
 # Programs.
 
