@@ -303,7 +303,7 @@ static replay_plan plan_largest(plan_survey *survey)
     survey->has_failed = false;
     if (find_largest(survey) && plan(survey, &result)) {
         /* The planner keeps its time about, and its work shall not be for nothing. */
-        survey->deadline_ns += survey->reserve_ns;
+        survey->deadline_ns = replay_now_ns() + 2 * survey->reserve_ns;
         const uint64_t others = place_by_best_fit(survey);
         const uint64_t step = survey->alignment;
         const uint64_t below = ((uint64_t)result.height + step - 1) / step * step;
