@@ -26,12 +26,27 @@
  *        '------- job, tape, said --------'            files without names, by their descriptors
  */
 
-enum { SAID_SIZE = 2048 };
+/* What is shown of what a process says, and what is kept: the kernel refuses as a whole what does
+ * not fit within. */
+enum { SAID_SIZE = 2048, KEPT_SIZE = 1 << 16 };
+
+/* A file of KEPT_SIZE bytes that nobody can make larger, as one who writes without end would do
+ * with the memory of the machine. */
+static int create_said(void)
+{
+    const int said = memfd_create("tarn-said", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (said >= 0 && (ftruncate(said, KEPT_SIZE) != 0 ||
+                      fcntl(said, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)) {
+        close(said);
+        return -1;
+    }
+    return said;
+}
 
 void replay_launch_create(replay_launch *launch, const replay_tape *tape)
 {
-    *launch = (replay_launch){.descriptor = memfd_create("tarn-job", MFD_CLOEXEC),
-                              .said = memfd_create("tarn-said", MFD_CLOEXEC)};
+    *launch =
+        (replay_launch){.descriptor = memfd_create("tarn-job", MFD_CLOEXEC), .said = create_said()};
     if (launch->descriptor < 0 || launch->said < 0 ||
         ftruncate(launch->descriptor, sizeof *launch->job) != 0) {
         cli_fail_errno("cannot share memory with another process");

@@ -14,7 +14,7 @@
 typedef struct replay_launch {
     replay_job *job;
     int descriptor; /* of the job's memory */
-    int said;       /* what the process writes to its standard output and error */
+    int said;       /* what the process writes to its standard output and error; the first of it */
     pid_t process;  /* 0: none runs */
     uint64_t deadline_ns;
 } replay_launch;

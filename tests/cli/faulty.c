@@ -22,6 +22,7 @@ enum {
     SPOILS,  /* writes over the end of itself */
     FORGETS, /* a realloc to this size loses the contents */
     SHIFTS,  /* is not aligned as malloc's blocks are; never given back */
+    SHOUTS,  /* writes until nobody takes it, then aborts; exits when all is taken */
     ORDERED = 88800,
     ORDERED_END = 89999
 };
@@ -62,6 +63,19 @@ static void *spoiled(size_t size)
     return block;
 }
 
+static void shout(void)
+{
+    static char line[4096];
+    memset(line, 'x', sizeof line);
+    memcpy(line, "help!\n", 6);
+    for (int i = 0; i < 256; i++) {
+        if (write(STDERR_FILENO, line, sizeof line) < 0) {
+            abort();
+        }
+    }
+    _exit(4);
+}
+
 void *malloc(size_t size)
 {
     if (size >= ORDERED && size <= ORDERED_END) {
@@ -85,6 +99,9 @@ void *malloc(size_t size)
         return spoiled(size);
     case SHIFTS:
         return (unsigned char *)__libc_malloc(size + 8) + 8;
+    case SHOUTS:
+        shout();
+        return NULL;
     default:
         return __libc_malloc(size);
     }

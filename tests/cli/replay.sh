@@ -411,6 +411,8 @@ test_an_allocator_that_refuses_is_a_row() { needs_plain_tarn; fault 77704 failed
 test_an_allocator_that_exits_is_a_row() { needs_plain_tarn; fault 77705 crashed 'ended with status 3'; }
 test_an_allocator_that_writes_into_blocks_is_found() { needs_plain_tarn; fault 77707 failed 'something wrote into a block of 77707 bytes'; }
 
+test_an_allocator_that_writes_without_end_is_cut_short() { needs_plain_tarn; fault 77710 crashed 'ended by SIGABRT (Aborted): help!'; }
+
 test_damage_to_a_block_that_is_never_freed_is_found() {
     needs_plain_tarn
     printf '1 malloc 1 77707\n1 malloc 2 77707\n' | trace x.trace
