@@ -161,20 +161,37 @@ void stretch_deinit(tarn_movable *heap)
     heap->chunk = NULL;
 }
 
-/* The first time that the heap is worth large pages: a copy of the chunk where they can begin, so that later moves of
- * it by upstream leave them whole. NULL otherwise, or if there is none to be had. */
-static void *move_to_large_pages(tarn_movable *heap, uint64_t size)
+/* A copy of the chunk, which goes back to upstream; NULL if there is none to be had. Both are held for a moment, which is
+ * what a footprint at its peak has to tell; it is noted in the head before that is copied. */
+static void *copy_chunk(tarn_movable *heap, uint64_t size, size_t alignment)
 {
-    if (size < LARGE_PAGES_FROM || heap->alignment >= LARGE_PAGE) {
-        return NULL;
-    }
-    void *chunk = tarn_heap_alloc(heap->options.upstream, (size_t)size, LARGE_PAGE);
+    void *chunk = tarn_heap_alloc(heap->options.upstream, (size_t)size, alignment);
     if (chunk != NULL) {
+        tarn_stats *books = &movable_head_of(heap)->books;
+        const size_t both = stretch_footprint(heap) + (size_t)size;
+        books->peak_footprint = both > books->peak_footprint ? both : books->peak_footprint;
         memcpy(chunk, heap->chunk, heap->held);
         tarn_heap_free(heap->options.upstream, heap->chunk, heap->held);
-        heap->alignment = LARGE_PAGE;
+        heap->alignment = alignment;
     }
     return chunk;
+}
+
+/* The chunk elsewhere and larger; NULL if upstream has no room. */
+static void *move_chunk(tarn_movable *heap, uint64_t size)
+{
+    tarn_heap *upstream = heap->options.upstream;
+    void *chunk = NULL;
+    /* The first time that the heap is worth large pages it begins where they can, so that later moves of it by upstream
+     * leave them whole. */
+    if (size >= LARGE_PAGES_FROM && heap->alignment < LARGE_PAGE) {
+        chunk = copy_chunk(heap, size, LARGE_PAGE);
+    }
+    if (chunk == NULL && upstream->ops->move != NULL) {
+        chunk =
+            upstream->ops->move(upstream, heap->chunk, heap->held, (size_t)size, heap->alignment);
+    }
+    return chunk != NULL ? chunk : copy_chunk(heap, size, heap->alignment);
 }
 
 /* Makes the chunk at least `size` bytes, where it is or, if nobody minds, elsewhere. */
@@ -191,11 +208,7 @@ static bool hold(tarn_movable *heap, uint64_t size)
     if (head->pinned > 0 || head->is_in_pass) {
         return false;
     }
-    void *chunk = move_to_large_pages(heap, size);
-    if (chunk == NULL) {
-        chunk = tarn_heap_realloc(heap->options.upstream, heap->chunk, heap->held, (size_t)size,
-                                  heap->alignment);
-    }
+    void *chunk = move_chunk(heap, size);
     if (chunk == NULL) {
         return false;
     }

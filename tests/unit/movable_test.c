@@ -709,6 +709,39 @@ static void the_heap_shrinks_to_nothing_when_all_is_freed(void **state)
     tarn_pages_deinit(&pages);
 }
 
+/* An upstream that can only give another chunk. */
+static void *stiff_alloc(tarn_heap *self, size_t size, size_t alignment)
+{
+    (void)self;
+    return tarn_heap_alloc(tarn_pages_heap(), size, alignment);
+}
+
+static void stiff_free(tarn_heap *self, void *block, size_t size)
+{
+    (void)self;
+    tarn_heap_free(tarn_pages_heap(), block, size);
+}
+
+static void a_peak_has_both_chunks_while_the_heap_moves(void **state)
+{
+    (void)state;
+    static const tarn_heap_ops ops = {.alloc = stiff_alloc, .free = stiff_free};
+    tarn_heap stiff = {.ops = &ops, .name = "stiff"};
+    tarn_movable over;
+    tarn_movable_init(&over, &(tarn_movable_options){.upstream = &stiff});
+    size_t before = tarn_movable_stats(&over).footprint;
+    /* Past the size from which the heap is worth large pages. */
+    while (before < (size_t)8 << 20) {
+        assert_true(tarn_movable_alloc(&over, 5000, 0) != 0);
+        const tarn_stats stats = tarn_movable_stats(&over);
+        if (stats.footprint != before) {
+            assert_int_equal(stats.peak_footprint, before + stats.footprint);
+            before = stats.footprint;
+        }
+    }
+    tarn_movable_deinit(&over);
+}
+
 typedef struct visit_log {
     uint64_t blocks;
     size_t bytes;
@@ -840,6 +873,7 @@ int main(void)
         cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(a_heap_in_memory_can_be_opened_again_elsewhere),
         cmocka_unit_test(the_heap_shrinks_to_nothing_when_all_is_freed),
+        cmocka_unit_test(a_peak_has_both_chunks_while_the_heap_moves),
         ON_A_HEAP(visit_sees_every_live_block),
         ON_A_HEAP(the_books_count),
         cmocka_unit_test(no_failing_request_of_upstream_loses_anything),
