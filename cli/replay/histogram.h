@@ -48,7 +48,9 @@ static inline double replay_histogram_part(const replay_histogram *histogram, do
     for (unsigned i = 0; i < REPLAY_BARS; i++) {
         seen += histogram->bars[i];
         if (seen > 0 && (double)seen >= wanted) {
-            return replay_bar_value(i);
+            /* The middle of the last bar may lie above all that is in it. */
+            const double value = replay_bar_value(i);
+            return value < (double)histogram->most ? value : (double)histogram->most;
         }
     }
     return 0;
