@@ -6,24 +6,12 @@
 #include <errno.h>
 #include <string.h>
 
-/* About 20 microseconds: a hand-over that follows soon then needs no call of the kernel. */
-enum { SPINS = 500, STACK_SIZE = 1 << 18 };
+enum { STACK_SIZE = 1 << 18 };
 
-static void rest(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
-
+/* Who spins for a while takes the processor from the one whose turn it is, unless there is one for
+ * each thread and nobody else wants them. */
 static void await(sem_t *turn)
 {
-    for (unsigned i = 0; i < SPINS; i++) {
-        if (sem_trywait(turn) == 0) {
-            return;
-        }
-        rest();
-    }
     while (sem_wait(turn) != 0 && errno == EINTR) {
     }
 }

@@ -10,7 +10,7 @@
  * thread's end, when the turn after its last begins. The first thread of the tape is the one that
  * calls.
  *
- * Who gets the turn spins for some microseconds and then sleeps.
+ * Who waits for its turn sleeps.
  */
 
 #include "tape.h"
