@@ -13,6 +13,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 enum { SPINS = 200, LOOK_EVENTS = 1 << 14, STACK_SIZE = 1 << 18 };
 
@@ -22,7 +23,8 @@ typedef struct parallel_worker {
     parallel_player *player;
     replay_hand hand;
     const replay_share *share;
-    uint64_t waited; /* ticks */
+    uint64_t waited_ns; /* of processor time */
+    uint64_t busy_ns;   /* the same, without waiting */
     pthread_t thread;
     sem_t start;
 } parallel_worker;
@@ -30,6 +32,7 @@ typedef struct parallel_worker {
 struct parallel_player {
     replay_job *job;
     replay_deal deal;
+    uint64_t clock_ns;       /* that a look at the clock of processor time takes */
     _Atomic(uint32_t) *done; /* by slot: events */
     _Atomic(bool) is_stopped;
     parallel_worker *workers;
@@ -61,18 +64,37 @@ static bool goes_on(parallel_player *player, uint64_t number)
     return !atomic_load_explicit(&player->is_stopped, memory_order_relaxed);
 }
 
+/* What this thread has had of a processor, be it one that it shares with others. */
+static uint64_t processor_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static uint64_t processor_clock_ns(void)
+{
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < 1000; i++) {
+        const uint64_t from = processor_ns();
+        const uint64_t cost = processor_ns() - from;
+        least = cost < least ? cost : least;
+    }
+    return least;
+}
+
 static void await(parallel_worker *worker, const _Atomic(uint32_t) *done, uint32_t turn)
 {
     if (atomic_load_explicit(done, memory_order_acquire) == turn) {
         return;
     }
-    const uint64_t from = replay_ticks();
+    const uint64_t from_ns = processor_ns();
     unsigned spin = 0;
     while (atomic_load_explicit(done, memory_order_acquire) != turn &&
            !atomic_load_explicit(&worker->player->is_stopped, memory_order_relaxed)) {
         rest(spin++);
     }
-    worker->waited += replay_ticks() - from;
+    worker->waited_ns += processor_ns() - from_ns + worker->player->clock_ns;
 }
 
 static void play(parallel_worker *worker)
@@ -106,12 +128,13 @@ static void *work(void *context)
     parallel_worker *worker = context;
     while (sem_wait(&worker->start) != 0 && errno == EINTR) {
     }
-    const uint64_t from = replay_ticks();
+    const uint64_t from_ns = processor_ns();
     play(worker);
     if (atomic_load(&worker->player->is_stopped)) {
         stop_others(worker->player);
     }
-    worker->hand.ticks = replay_ticks() - from - worker->waited;
+    const uint64_t whole_ns = processor_ns() - from_ns;
+    worker->busy_ns = whole_ns > worker->waited_ns ? whole_ns - worker->waited_ns : 0;
     return NULL;
 }
 
@@ -160,13 +183,11 @@ static bool start(parallel_player *player)
 static void sum_up(const parallel_player *player)
 {
     replay_job *job = player->job;
-    uint64_t ticks = 0;
     for (uint32_t i = 0; i < job->tape.threads; i++) {
-        ticks += player->workers[i].hand.ticks;
+        job->busy_ns += player->workers[i].busy_ns;
         job->failures += player->workers[i].hand.failures;
         job->done += player->workers[i].share->count;
     }
-    job->busy_ns = (uint64_t)((double)ticks * replay_tick_ns());
     replay_job_conclude(job);
 }
 
@@ -186,6 +207,7 @@ void replay_play_parallel(replay_subject *subject, replay_job *job)
     if (!start(player)) {
         return;
     }
+    player->clock_ns = processor_clock_ns();
     replay_resident_begin();
     const uint64_t from = replay_now_ns();
     sem_post(&player->workers[0].start);
