@@ -71,6 +71,17 @@ static void keep_open(int descriptor)
     fcntl(descriptor, F_SETFD, 0);
 }
 
+/* Should memory be short all the same, no other process of the machine is to be ended for it. */
+static void be_ended_first(void)
+{
+    const int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (file >= 0) {
+        const ssize_t done = write(file, "1000", 4);
+        (void)done;
+        close(file);
+    }
+}
+
 static _Noreturn void become_worker(const replay_launch *launch, const char *preload, pid_t parent)
 {
     char **environment = cli_environment_with(NULL, "LD_PRELOAD", preload);
@@ -83,6 +94,7 @@ static _Noreturn void become_worker(const replay_launch *launch, const char *pre
     if (getppid() != parent) {
         _exit(CLI_EXIT_TARN);
     }
+    be_ended_first();
     const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     dup2(nothing, STDIN_FILENO);
     dup2(launch->said, STDOUT_FILENO);

@@ -25,6 +25,7 @@ typedef struct parallel_worker {
     const replay_share *share;
     uint64_t waited_ns; /* of processor time */
     uint64_t busy_ns;   /* the same, without waiting */
+    uint64_t unseen;    /* bytes that may have become resident since it looked at memory */
     pthread_t thread;
     sem_t start;
 } parallel_worker;
@@ -54,13 +55,21 @@ static void rest(unsigned spin)
 #endif
 }
 
-/* Looks now and then whether there is memory left; the first one that finds none says so. */
-static bool goes_on(parallel_player *player, uint64_t number)
+/* Looks whether there is memory left, now and then and before more is touched than may go unseen;
+ * the first one that finds none says so. */
+static bool goes_on(parallel_worker *worker, uint64_t number, uint64_t size)
 {
-    if (number % LOOK_EVENTS == LOOK_EVENTS - 1 && replay_resident_now() > player->job->memory &&
-        !atomic_exchange(&player->is_stopped, true)) {
-        replay_job_is_within(player->job);
+    parallel_player *player = worker->player;
+    const bool is_seen = number % LOOK_EVENTS != LOOK_EVENTS - 1 &&
+                         worker->unseen + size <= REPLAY_UNSEEN_MAX / player->job->tape.threads;
+    if (!is_seen) {
+        const uint64_t left = replay_job_left(player->job);
+        if ((left == 0 || size > left) && !atomic_exchange(&player->is_stopped, true)) {
+            replay_job_refuse_memory(player->job, size, left);
+        }
+        worker->unseen = 0;
     }
+    worker->unseen += size;
     return !atomic_load_explicit(&player->is_stopped, memory_order_relaxed);
 }
 
@@ -104,7 +113,7 @@ static void play(parallel_worker *worker)
         const replay_dealt *dealt = &worker->share->events[i];
         _Atomic(uint32_t) *done = &player->done[dealt->event.slot];
         await(worker, done, dealt->turn);
-        if (!goes_on(player, i)) {
+        if (!goes_on(worker, i, dealt->event.size)) {
             break;
         }
         replay_hand_one(&worker->hand, &dealt->event);

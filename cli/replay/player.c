@@ -31,8 +31,9 @@ typedef struct solo_player {
     uint64_t cursor; /* the next event */
     uint64_t first;  /* number of events[0] */
     size_t filled;
-    size_t point; /* of the tape, the next */
-    bool is_over; /* the end, or damage */
+    size_t point;    /* of the tape, the next */
+    uint64_t unseen; /* bytes that may have become resident since memory was looked at */
+    bool is_over;    /* the end, or damage */
     replay_event events[EVENTS_AT_ONCE];
 } solo_player;
 
@@ -80,8 +81,8 @@ static bool fetch(solo_player *player)
     if (player->cursor < player->first + player->filled) {
         return true;
     }
-    if (!replay_job_is_within(player->hand.job)) {
-        return false;
+    if (replay_job_left(player->hand.job) == 0) {
+        return replay_job_refuse_memory(player->hand.job, 0, 0);
     }
     const replay_tape *tape = &player->hand.job->tape;
     player->first = player->cursor;
@@ -111,6 +112,29 @@ static size_t run_length(const solo_player *player, const replay_event *events)
     return same;
 }
 
+/* As many of the events as can be done before memory has to be looked at; that is done here, before
+ * what may need it is touched. 0, with the job's status and error set, if there is not enough. */
+static size_t affordable(solo_player *player, const replay_event *events, size_t length)
+{
+    size_t count = 0;
+    for (; count < length; count++) {
+        const uint64_t size = events[count].size;
+        if (size > REPLAY_UNSEEN_MAX - player->unseen) {
+            if (count > 0) {
+                break;
+            }
+            const uint64_t left = replay_job_left(player->hand.job);
+            if (size > left) {
+                replay_job_refuse_memory(player->hand.job, size, left);
+                break;
+            }
+            player->unseen = 0;
+        }
+        player->unseen += size < REPLAY_UNSEEN_MAX ? size : REPLAY_UNSEEN_MAX;
+    }
+    return count;
+}
+
 static bool do_run(solo_player *player, const replay_event *events, size_t length)
 {
     replay_job *job = player->hand.job;
@@ -138,7 +162,8 @@ static uint32_t play_turn(void *context, uint32_t thread)
             player->turns.done = player->cursor;
             return events->thread;
         }
-        if (!do_run(player, events, run_length(player, events))) {
+        const size_t length = affordable(player, events, run_length(player, events));
+        if (length == 0 || !do_run(player, events, length)) {
             break;
         }
     }

@@ -72,13 +72,24 @@ bool replay_job_refuse(replay_job *job, replay_status status, const char *format
     return false;
 }
 
-bool replay_job_is_within(replay_job *job)
+uint64_t replay_job_left(const replay_job *job)
 {
     const uint64_t resident = replay_resident_now();
-    return resident <= job->memory ||
-           replay_job_refuse(job, REPLAY_FAILED,
-                             "took %llu MiB and was stopped, so that the machine has memory left",
-                             (unsigned long long)(resident >> 20));
+    return resident < job->memory ? job->memory - resident : 0;
+}
+
+bool replay_job_refuse_memory(replay_job *job, uint64_t size, uint64_t left)
+{
+    return left == 0
+               ? replay_job_refuse(job, REPLAY_FAILED,
+                                   "took %llu MiB and was stopped, so that the machine has memory "
+                                   "left",
+                                   (unsigned long long)(job->memory >> 20))
+               : replay_job_refuse(job, REPLAY_FAILED,
+                                   "stopped at a request of %llu MiB, so that the machine has "
+                                   "memory left: there are %llu MiB for it",
+                                   (unsigned long long)(size >> 20),
+                                   (unsigned long long)(left >> 20));
 }
 
 void replay_job_conclude(replay_job *job)

@@ -59,8 +59,14 @@ static inline bool replay_strategy_is_region(const replay_strategy *strategy)
 bool replay_job_refuse(replay_job *job, replay_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* As that, once more memory is resident than the job may take. */
-bool replay_job_is_within(replay_job *job);
+/* Bytes that may become resident before memory is looked at again, of all threads together. */
+#define REPLAY_UNSEEN_MAX ((uint64_t)64 << 20)
+
+/* Bytes that may yet become resident of those that the job may take; 0: none. */
+uint64_t replay_job_left(const replay_job *job);
+
+/* As replay_job_refuse(), for a request of `size` bytes when only `left` are. */
+bool replay_job_refuse_memory(replay_job *job, uint64_t size, uint64_t left);
 
 /* The status of a job that came to its end. */
 void replay_job_conclude(replay_job *job);

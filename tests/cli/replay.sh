@@ -413,6 +413,17 @@ test_an_allocator_that_writes_into_blocks_is_found() { needs_plain_tarn; fault 7
 
 test_an_allocator_that_writes_without_end_is_cut_short() { needs_plain_tarn; fault 77710 crashed 'ended by SIGABRT (Aborted): help!'; }
 
+test_a_request_of_more_than_the_memory_that_is_left_is_stopped_before_it() {
+    needs_plain_tarn
+    printf '1 malloc 1 100\n1 malloc 2 17592186044416\n2 malloc 3 100\n' | trace x.trace
+    for order in exact parallel; do
+        replay --order=$order --on=system
+        expect_status 1
+        expect_run system "r['status']" failed
+        expect_true system "r['error'].startswith('stopped at a request of 16777216 MiB, so that the machine has memory left: there are ')"
+    done
+}
+
 test_damage_to_a_block_that_is_never_freed_is_found() {
     needs_plain_tarn
     printf '1 malloc 1 77707\n1 malloc 2 77707\n' | trace x.trace
