@@ -33,7 +33,9 @@ typedef enum replay_status {
     REPLAY_UNFINISHED, /* still so at the end: the process crashed, or was ended */
     REPLAY_OK,
     REPLAY_FAILED, /* a request was refused, or a block was damaged */
-    REPLAY_UNSUPPORTED
+    REPLAY_UNSUPPORTED,
+    REPLAY_STOPPED, /* of a run: a signal asked this command to end meanwhile */
+    REPLAY_NOT_RUN  /* of a run: or before */
 } replay_status;
 
 /* Times, in steps of a 32nd of a power of two. */

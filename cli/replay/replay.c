@@ -336,14 +336,17 @@ static bool choose(replay_list *list, const char *words, const replay_tape *tape
 /* -------------------------------------------------------------------------------------------------
  * The trace.
  */
+static const char *things_text(uint64_t count, const char *thing)
+{
+    return cli_format("%s %s%s", cli_count_text(count), thing, count == 1 ? "" : "s");
+}
+
 static void print_tape(const replay_options *options, const replay_tape *tape, FILE *file)
 {
-    fprintf(file,
-            "%s: %s operations, %s allocations, %" PRIu32
-            " thread%s; live at most %s in %s blocks\n",
-            options->path, cli_count_text(tape->count), cli_count_text(tape->allocations),
-            tape->threads, tape->threads == 1 ? "" : "s", cli_bytes_text(tape->peak_live),
-            cli_count_text(tape->peak_blocks));
+    fprintf(file, "%s: %s, %s, %s; live at most %s in %s\n", options->path,
+            things_text(tape->count, "operation"), things_text(tape->allocations, "allocation"),
+            things_text(tape->threads, "thread"), cli_bytes_text(tape->peak_live),
+            things_text(tape->peak_blocks, "block"));
 }
 
 static void note_left_out(uint64_t count, const char *one, const char *many)

@@ -97,6 +97,10 @@ static const char *status_text(const replay_run *run)
         return "failed";
     case REPLAY_UNSUPPORTED:
         return "unsupported";
+    case REPLAY_STOPPED:
+        return "interrupted";
+    case REPLAY_NOT_RUN:
+        return "not run";
     case REPLAY_UNFINISHED:
         break;
     }

@@ -19,7 +19,9 @@ static void name_job(replay_job *job, const char *name)
 /* What a pass that did not come to a good end leaves with its run. */
 static void keep_fault(replay_run *run, replay_end end, const replay_job *job)
 {
-    run->status = end == REPLAY_ENDED ? job->status : REPLAY_UNFINISHED;
+    run->status = end == REPLAY_ENDED         ? job->status
+                  : end == REPLAY_INTERRUPTED ? REPLAY_STOPPED
+                                              : REPLAY_UNFINISHED;
     run->error = end == REPLAY_INTERRUPTED ? "interrupted" : cli_copy(job->error);
 }
 
@@ -127,12 +129,13 @@ bool replay_runs_do(replay_run *runs, size_t count, const replay_tape *tape,
         replay_run *run = &runs[i];
         if (!goes_on && run->error == NULL) {
             run->error = "not come to";
+            run->status = REPLAY_NOT_RUN;
         }
         if (run->error == NULL && do_pass(run, REPLAY_SPEED, tape, choice, signals) &&
             do_pass(run, REPLAY_SHAPE, tape, choice, signals)) {
             run->status = REPLAY_OK;
         }
-        goes_on = goes_on && (run->error == NULL || strcmp(run->error, "interrupted") != 0);
+        goes_on = goes_on && run->status != REPLAY_STOPPED;
     }
     cli_progress_wipe();
     return goes_on;

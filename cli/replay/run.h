@@ -15,7 +15,7 @@ typedef struct replay_run {
     const char *about;
     const char *preload; /* LD_PRELOAD of its processes; NULL: none */
     bool is_region;
-    replay_status status; /* REPLAY_UNFINISHED: it crashed, or was not come to */
+    replay_status status; /* REPLAY_UNFINISHED: it crashed */
     const char *error;    /* NULL: none */
     uint64_t range;       /* of a region, bytes */
     replay_launch speed;

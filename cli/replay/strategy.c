@@ -95,8 +95,8 @@ bool replay_job_refuse_memory(replay_job *job, uint64_t size, uint64_t left)
 void replay_job_conclude(replay_job *job)
 {
     if (job->status == REPLAY_UNFINISHED && job->failures > 0) {
-        replay_job_refuse(job, REPLAY_FAILED, "%llu requests were refused",
-                          (unsigned long long)job->failures);
+        replay_job_refuse(job, REPLAY_FAILED, "%llu %s refused", (unsigned long long)job->failures,
+                          job->failures == 1 ? "request was" : "requests were");
     } else if (job->status == REPLAY_UNFINISHED) {
         job->status = REPLAY_OK;
     }

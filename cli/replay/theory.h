@@ -32,8 +32,8 @@ typedef struct replay_theory {
 } replay_theory;
 
 /* `deadline_ms` is for the plan; 0: none is made. `signals` is the descriptor of
- * cli_signals_catch(); when one of them asks this command to end, or `is_interrupted` says that one has,
- * there is no plan, and `is_interrupted` is set. */
+ * cli_signals_catch(); when one of them asks this command to end, or `is_interrupted` says that
+ * one has, there is no plan, and `is_interrupted` is set. */
 replay_theory replay_theory_of(const replay_tape *tape, uint64_t deadline_ms, int signals,
                                bool *is_interrupted);
 

@@ -408,6 +408,13 @@ test_blocks_that_overlap_are_found() { needs_plain_tarn; fault 77701 failed 'som
 test_an_allocator_that_aborts_is_a_row() { needs_plain_tarn; fault 77702 crashed 'ended by SIGABRT'; }
 test_an_allocator_that_hangs_is_a_row() { needs_plain_tarn; fault 77703 crashed 'did not end in time'; }
 test_an_allocator_that_refuses_is_a_row() { needs_plain_tarn; fault 77704 failed '2 requests were refused'; }
+test_one_refused_request_is_one() {
+    needs_plain_tarn
+    printf '1 malloc 1 77704\n' | trace x.trace
+    replay --on=bad="$faulty"
+    expect_run bad "r['status'], r['error']" "('failed', '1 request was refused')"
+    grep -q '^x.trace: 1 operation, 1 allocation, 1 thread; live at most 75.9 KiB in 1 block$' out || fail 'no such line'
+}
 test_an_allocator_that_exits_is_a_row() { needs_plain_tarn; fault 77705 crashed 'ended with status 3'; }
 test_an_allocator_that_writes_into_blocks_is_found() { needs_plain_tarn; fault 77707 failed 'something wrote into a block of 77707 bytes'; }
 
@@ -475,7 +482,7 @@ test_contents_that_a_realloc_loses_are_found() {
 test_an_interrupt_ends_what_runs_and_tells_what_is_done() {
     needs_plain_tarn
     printf '1 malloc 1 77703\n' | trace x.trace
-    "$tarn" replay --plan-deadline=none --json=r.json --on=best-fit,bad="$faulty" x.trace >out 2>err &
+    "$tarn" replay --plan-deadline=none --json=r.json --on=best-fit,bad="$faulty",late="$faulty" x.trace >out 2>err &
     replayer=$!
     tries=0
     until pgrep -P $replayer >children && grep -qz __replay "/proc/$(tail -1 children)/cmdline" 2>/dev/null && [ $tries -gt 20 ]; do
@@ -488,7 +495,8 @@ test_an_interrupt_ends_what_runs_and_tells_what_is_done() {
     wait $replayer || status=$?
     expect_status 130
     expect_run best-fit "r['status']" ok
-    expect_run bad "r['error']" interrupted
+    expect_run bad "r['status'], r['error']" "('interrupted', 'interrupted')"
+    expect_run late "r['status'], r['error']" "('not run', 'not come to')"
     while read -r child; do
         ! kill -0 "$child" 2>/dev/null || fail 'a process lives on'
     done <children
