@@ -22,6 +22,7 @@ enum {
     TIMEOUT_MS = 600000,
     PLAN_MS = 2000,
     SEARCH_MS = 15000,
+    REPEAT_MS = 10000,
     ON = CLI_OPTION_LONG,
     ORDER,
     RANK,
@@ -479,8 +480,9 @@ static int replay(const replay_options *options, const replay_tape *tape, const 
 
 int cli_replay(int argc, char **argv)
 {
-    replay_options options = {.choice = {.timeout_ms = TIMEOUT_MS, .search_ms = SEARCH_MS},
-                              .plan_ms = PLAN_MS};
+    replay_options options = {
+        .choice = {.timeout_ms = TIMEOUT_MS, .search_ms = SEARCH_MS, .repeat_ms = REPEAT_MS},
+        .plan_ms = PLAN_MS};
     replay_tape *tape = cli_alloc(sizeof *tape);
     const char *command = "";
     int status = parse(&options, argc, argv);

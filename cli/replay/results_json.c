@@ -15,12 +15,13 @@ static void put_bytes(cli_json *json, const char *key, uint64_t bytes)
     }
 }
 
-static void put_part(cli_json *json, const char *key, double part)
+/* Null where it is negative: not known. */
+static void put_figure(cli_json *json, const char *key, double figure)
 {
-    if (part < 0) {
+    if (figure < 0) {
         cli_json_null(json, key);
     } else {
-        cli_json_number(json, key, part);
+        cli_json_number(json, key, figure);
     }
 }
 
@@ -144,6 +145,7 @@ static void put_figures(cli_json *json, const replay_run *run)
     cli_json_number(json, "events_per_second", replay_run_events_per_second(run));
     cli_json_open(json, "ns", '{');
     cli_json_number(json, "mean", replay_run_mean_ns(run));
+    put_figure(json, "mean_spread", replay_run_spread_ns(run));
     cli_json_number(json, "p50", replay_run_part_ns(run, 0.5));
     cli_json_number(json, "p99", replay_run_part_ns(run, 0.99));
     cli_json_number(json, "p99_9", replay_run_part_ns(run, 0.999));
@@ -154,10 +156,10 @@ static void put_figures(cli_json *json, const replay_run *run)
     put_bytes(json, "end_footprint", job->at_end.footprint);
     put_bytes(json, "end_resident", job->at_end.resident);
     cli_json_open(json, "fragmentation", '{');
-    put_part(json, "external_peak", replay_moment_external(&job->at_peak));
-    put_part(json, "internal_peak", replay_moment_internal(&job->at_peak));
-    put_part(json, "external_end", replay_moment_external(&job->at_end));
-    put_part(json, "internal_end", replay_moment_internal(&job->at_end));
+    put_figure(json, "external_peak", replay_moment_external(&job->at_peak));
+    put_figure(json, "internal_peak", replay_moment_internal(&job->at_peak));
+    put_figure(json, "external_end", replay_moment_external(&job->at_end));
+    put_figure(json, "internal_end", replay_moment_internal(&job->at_end));
     cli_json_close(json, '}');
     cli_json_count(json, "failures", job->failures);
     cli_json_count(json, "rank", run->rank);
@@ -167,7 +169,7 @@ static void put_figures(cli_json *json, const replay_run *run)
 /* A run that did not come to its end has the same fields, without values. */
 static void put_no_figures(cli_json *json, const replay_run *run)
 {
-    static const char *const times[] = {"mean", "p50", "p99", "p99_9", "max"};
+    static const char *const times[] = {"mean", "mean_spread", "p50", "p99", "p99_9", "max"};
     static const char *const bytes[] = {"peak_footprint", "peak_resident", "end_footprint",
                                         "end_resident"};
     static const char *const parts[] = {"external_peak", "internal_peak", "external_end",

@@ -4,12 +4,13 @@
 #include "cli.h"
 #include "histogram.h"
 #include "strategy.h"
+#include "ticks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEARCHES_AT_ONCE = 2 };
+enum { SEARCHES_AT_ONCE = 2, SAMPLES_MAX = 3 };
 
 static void name_job(replay_job *job, const char *name)
 {
@@ -102,21 +103,101 @@ replay_end replay_pass_do(replay_launch *launch, const char *name, const char *p
     return replay_launch_wait(&(replay_launch *){launch}, 1, signals, &ended);
 }
 
-/* False if the run has ended with it. */
-static bool do_pass(replay_run *run, replay_pass pass, const replay_tape *tape,
-                    const replay_choice *choice, int signals)
+static replay_end do_pass(replay_run *run, replay_launch *launch, replay_pass pass,
+                          const replay_tape *tape, const replay_choice *choice, int signals)
 {
-    replay_launch *launch = pass == REPLAY_SPEED ? &run->speed : &run->shape;
     replay_job *settings = cli_alloc(sizeof *settings);
     settings->pass = pass;
     settings->order = choice->order;
     settings->range = run->range;
     cli_progress("%s: %s", run->name, pass == REPLAY_SPEED ? "speed" : "shape");
-    const replay_end end = replay_pass_do(launch, run->name, run->preload, tape, settings,
-                                          choice->timeout_ms, signals);
-    if (end != REPLAY_ENDED || launch->job->status != REPLAY_OK) {
+    return replay_pass_do(launch, run->name, run->preload, tape, settings, choice->timeout_ms,
+                          signals);
+}
+
+static bool is_good(replay_end end, const replay_launch *launch)
+{
+    return end == REPLAY_ENDED && launch->job->status == REPLAY_OK;
+}
+
+/* False if the run has ended with it. */
+static bool do_first(replay_run *run, replay_pass pass, const replay_tape *tape,
+                     const replay_choice *choice, int signals)
+{
+    replay_launch *launch = pass == REPLAY_SPEED ? &run->speed : &run->shape;
+    const uint64_t from_ns = replay_now_ns();
+    const replay_end end = do_pass(run, launch, pass, tape, choice, signals);
+    if (!is_good(end, launch)) {
         keep_fault(run, end, launch->job);
         return false;
+    }
+    if (pass == REPLAY_SPEED) {
+        run->samples = 1;
+        run->slowest_ns = replay_run_mean_ns(run);
+        run->pass_ns = replay_now_ns() - from_ns;
+    }
+    return true;
+}
+
+/* -------------------------------------------------------------------------------------------------
+ * Repetitions of the speed pass.
+ */
+static void keep_sample(replay_run *run, replay_launch *launch)
+{
+    replay_launch kept = run->speed;
+    const double before_ns = replay_run_mean_ns(run);
+    run->speed = *launch;
+    const double now_ns = replay_run_mean_ns(run);
+    if (now_ns < before_ns) {
+        *launch = kept;
+    } else {
+        run->speed = kept;
+    }
+    run->slowest_ns = now_ns > run->slowest_ns ? now_ns : run->slowest_ns;
+    run->samples++;
+}
+
+/* False if a signal asked this command to end; the run then is as good as it was. */
+static bool repeat(replay_run *run, const replay_tape *tape, const replay_choice *choice,
+                   int signals)
+{
+    replay_launch launch;
+    const uint64_t from_ns = replay_now_ns();
+    const replay_end end = do_pass(run, &launch, REPLAY_SPEED, tape, choice, signals);
+    if (is_good(end, &launch)) {
+        keep_sample(run, &launch);
+        run->pass_ns = replay_now_ns() - from_ns;
+    } else if (end != REPLAY_INTERRUPTED) {
+        keep_fault(run, end, launch.job);
+    }
+    replay_launch_free(&launch);
+    return end != REPLAY_INTERRUPTED;
+}
+
+/* By what the last passes took. */
+static uint64_t round_ns(const replay_run *runs, size_t count)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += runs[i].status == REPLAY_OK ? runs[i].pass_ns : 0;
+    }
+    return sum;
+}
+
+/* Whole rounds alone, so that all have as many samples. */
+static bool repeat_all(replay_run *runs, size_t count, const replay_tape *tape,
+                       const replay_choice *choice, int signals)
+{
+    const uint64_t deadline_ns = replay_now_ns() + choice->repeat_ms * 1000000;
+    for (unsigned round = 1; round < SAMPLES_MAX; round++) {
+        if (replay_now_ns() + round_ns(runs, count) > deadline_ns) {
+            break;
+        }
+        for (size_t i = 0; i < count; i++) {
+            if (runs[i].status == REPLAY_OK && !repeat(&runs[i], tape, choice, signals)) {
+                return false;
+            }
+        }
     }
     return true;
 }
@@ -131,12 +212,13 @@ bool replay_runs_do(replay_run *runs, size_t count, const replay_tape *tape,
             run->error = "not come to";
             run->status = REPLAY_NOT_RUN;
         }
-        if (run->error == NULL && do_pass(run, REPLAY_SPEED, tape, choice, signals) &&
-            do_pass(run, REPLAY_SHAPE, tape, choice, signals)) {
+        if (run->error == NULL && do_first(run, REPLAY_SPEED, tape, choice, signals) &&
+            do_first(run, REPLAY_SHAPE, tape, choice, signals)) {
             run->status = REPLAY_OK;
         }
         goes_on = goes_on && run->status != REPLAY_STOPPED;
     }
+    goes_on = goes_on && repeat_all(runs, count, tape, choice, signals);
     cli_progress_wipe();
     return goes_on;
 }
@@ -148,6 +230,11 @@ double replay_run_mean_ns(const replay_run *run)
 {
     const replay_job *job = run->speed.job;
     return job->done > 0 ? (double)job->busy_ns / (double)job->done : 0;
+}
+
+double replay_run_spread_ns(const replay_run *run)
+{
+    return run->samples > 1 ? run->slowest_ns - replay_run_mean_ns(run) : -1;
 }
 
 double replay_run_events_per_second(const replay_run *run)

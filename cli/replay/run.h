@@ -4,7 +4,9 @@
 
 /*
  * Runs: a tape on one allocator, in two passes, each in a process of its own: speed, then shape.
- * Regions are searched for their smallest range before.
+ * Regions are searched for their smallest range before. What else the machine does can only slow an
+ * allocator down, so as long as there is time the speed pass is repeated, in rounds over all of
+ * them, and the fastest counts.
  */
 
 #include "launch.h"
@@ -18,7 +20,10 @@ typedef struct replay_run {
     replay_status status; /* REPLAY_UNFINISHED: it crashed */
     const char *error;    /* NULL: none */
     uint64_t range;       /* of a region, bytes */
-    replay_launch speed;
+    replay_launch speed;  /* the fastest of its samples */
+    unsigned samples;     /* speed passes that came to their end */
+    double slowest_ns;    /* the largest mean among them */
+    uint64_t pass_ns;     /* that the last of them took with all that belongs to it */
     replay_launch shape;
     unsigned rank; /* from 1 on; 0: none */
 } replay_run;
@@ -27,6 +32,7 @@ typedef struct replay_choice {
     replay_order order;
     uint64_t timeout_ms; /* of a pass */
     uint64_t search_ms;  /* of a region's search, after which the best so far has to do */
+    uint64_t repeat_ms;  /* of all repetitions of speed passes together; 0: none */
 } replay_choice;
 
 /* Does all of them, one after the other, but for the searches, which go two at a time. False if
@@ -42,6 +48,7 @@ replay_end replay_pass_do(replay_launch *launch, const char *name, const char *p
 
 /* Figures of a run that is REPLAY_OK. */
 double replay_run_mean_ns(const replay_run *run);
+double replay_run_spread_ns(const replay_run *run); /* of the means; negative: there is but one */
 double replay_run_events_per_second(const replay_run *run);
 double replay_run_part_ns(const replay_run *run, double part);
 
