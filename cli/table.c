@@ -9,6 +9,7 @@
  *   first column  second  third      header row, strong
  *   --------------------------      rule
  *   text             12.3   4 s      the first column may be cut, the others never
+ *   no room for: fourth, fifth       where columns are left out
  */
 
 enum { GAP = 2, FIRST_COLUMN_LEAST = 8 };
@@ -111,36 +112,98 @@ static void print_rule(FILE *file, size_t width)
     fputc('\n', file);
 }
 
-void cli_table_print(const cli_table *table, FILE *file, size_t columns)
+/* The columns of a table as they are printed. */
+typedef struct table_layout {
+    size_t widths[CLI_TABLE_COLUMNS_MAX];
+    bool is_dropped[CLI_TABLE_COLUMNS_MAX];
+    size_t total;
+} table_layout;
+
+static void measure(table_layout *layout, const cli_table *table)
 {
-    size_t widths[CLI_TABLE_COLUMNS_MAX] = {0};
     for (const cli_row *row = table->first; row != NULL; row = row->next) {
         for (size_t i = 0; i < table->column_count; i++) {
             const size_t width = cli_text_width(row->cells[i].text);
-            widths[i] = width > widths[i] ? width : widths[i];
+            layout->widths[i] = width > layout->widths[i] ? width : layout->widths[i];
         }
     }
-    size_t total = GAP * (table->column_count - 1);
+    layout->total = GAP * (table->column_count - 1);
     for (size_t i = 0; i < table->column_count; i++) {
-        total += widths[i];
+        layout->total += layout->widths[i];
     }
-    if (columns != 0) {
-        while (total > columns && widths[0] > FIRST_COLUMN_LEAST) {
-            widths[0]--;
-            total--;
+}
+
+/* Leaves out the next column in order; false if there is none. */
+static bool drop_next(table_layout *layout, const cli_table *table)
+{
+    size_t next = table->column_count;
+    for (size_t i = 0; i < table->column_count; i++) {
+        if (table->drop_order[i] != 0 && !layout->is_dropped[i] &&
+            (next == table->column_count || table->drop_order[i] < table->drop_order[next])) {
+            next = i;
         }
+    }
+    if (next == table->column_count) {
+        return false;
+    }
+    layout->is_dropped[next] = true;
+    layout->total -= layout->widths[next] + GAP;
+    return true;
+}
+
+static void fit(table_layout *layout, const cli_table *table, size_t columns)
+{
+    while (layout->total > columns && drop_next(layout, table)) {
+    }
+    while (layout->total > columns && !table->is_first_whole &&
+           layout->widths[0] > FIRST_COLUMN_LEAST) {
+        layout->widths[0]--;
+        layout->total--;
+    }
+}
+
+static void print_row(const cli_table *table, const table_layout *layout, const cli_row *row,
+                      FILE *file)
+{
+    size_t owed = 0;
+    for (size_t i = 0; i < table->column_count; i++) {
+        if (layout->is_dropped[i]) {
+            continue;
+        }
+        cli_cell cell = row->cells[i];
+        cell.text = i == 0 ? cli_text_cut(cell.text, layout->widths[0]) : cell.text;
+        print_cell(file, cell, layout->widths[i], table->is_left[i], &owed);
+        owed += GAP;
+    }
+    fputc('\n', file);
+}
+
+static void print_dropped(const cli_table *table, const table_layout *layout, FILE *file)
+{
+    const char *before = "no room for: ";
+    for (size_t i = 0; i < table->column_count; i++) {
+        if (layout->is_dropped[i]) {
+            fprintf(file, "%s%s", before, table->first->cells[i].text);
+            before = ", ";
+        }
+    }
+    if (before[0] == ',') {
+        fputc('\n', file);
+    }
+}
+
+void cli_table_print(const cli_table *table, FILE *file, size_t columns)
+{
+    table_layout layout = {0};
+    measure(&layout, table);
+    if (columns != 0) {
+        fit(&layout, table, columns);
     }
     for (const cli_row *row = table->first; row != NULL; row = row->next) {
-        size_t owed = 0;
-        for (size_t i = 0; i < table->column_count; i++) {
-            cli_cell cell = row->cells[i];
-            cell.text = i == 0 ? cli_text_cut(cell.text, widths[0]) : cell.text;
-            print_cell(file, cell, widths[i], table->is_left[i], &owed);
-            owed += GAP;
-        }
-        fputc('\n', file);
+        print_row(table, &layout, row, file);
         if (row == table->first) {
-            print_rule(file, total);
+            print_rule(file, layout.total);
         }
     }
+    print_dropped(table, &layout, file);
 }

@@ -27,6 +27,10 @@ typedef struct cli_table {
     size_t column_count;
     bool is_left
         [CLI_TABLE_COLUMNS_MAX]; /* columns aligned to the left; the others are to the right */
+    /* Where there is no room for all, the column with 1 is left out first, then that with 2, and so
+     * on; 0: it never is. */
+    unsigned char drop_order[CLI_TABLE_COLUMNS_MAX];
+    bool is_first_whole; /* the first column is never cut */
     cli_row *first;
     cli_row *last;
 } cli_table;
@@ -39,7 +43,8 @@ const char *cli_text_cut(const char *text, size_t width);
 cli_cell *cli_table_add(cli_table *table);
 
 /* Prints the table, its first row as the header with a rule below. When it is wider than `columns`
- * (0: no bound) the first column is cut with an ellipsis, though never below eight characters. */
+ * (0: no bound) columns are left out in their order, which a line below says; then the first one is
+ * cut with an ellipsis, though never below eight characters. */
 void cli_table_print(const cli_table *table, FILE *file, size_t columns);
 
 #endif

@@ -6,6 +6,7 @@
 #include "units.h"
 
 #include <inttypes.h>
+#include <unistd.h>
 
 /* The table on the terminal. */
 
@@ -133,7 +134,12 @@ static void fill_row(const replay_results *results, const replay_run *run, cli_c
 
 static void print_table(const replay_results *results, FILE *file)
 {
-    cli_table table = {.column_count = 11, .is_left = {true}};
+    cli_table table = {
+        .column_count = 11,
+        .is_left = {true},
+        .drop_order = {[9] = 1, [10] = 2, [8] = 3, [2] = 4, [5] = 5, [4] = 6, [7] = 7, [3] = 8},
+        .is_first_whole = true,
+    };
     size_t rows = 0;
     fill_header(cli_table_add(&table));
     for (size_t i = 0; i < results->count; i++) {
@@ -143,7 +149,7 @@ static void print_table(const replay_results *results, FILE *file)
         }
     }
     if (rows > 0) {
-        cli_table_print(&table, file, cli_columns());
+        cli_table_print(&table, file, isatty(fileno(file)) ? cli_columns() : 0);
     }
     for (size_t i = 0; i < results->count; i++) {
         const replay_run *run = &results->runs[i];

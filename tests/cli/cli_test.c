@@ -205,6 +205,45 @@ static void a_table_is_aligned_and_cut_in_its_first_column_only(void **state)
                               "             7 s\n");
 }
 
+static void columns_without_room_are_left_out_in_their_order(void **state)
+{
+    (void)state;
+    static const char *const titles[] = {"name", "much", "more", "most"};
+    char text[1024];
+    set_utf8(false);
+    FILE *file = fmemopen(text, sizeof text, "w");
+    cli_table table = {.column_count = 4,
+                       .is_left = {true},
+                       .drop_order = {[1] = 2, [2] = 1, [3] = 3},
+                       .is_first_whole = true};
+    for (int row = 0; row < 2; row++) {
+        cli_cell *cells = cli_table_add(&table);
+        for (size_t i = 0; i < 4; i++) {
+            cells[i].text = row == 0 ? titles[i] : i == 0 ? "ten-letter" : "12.5";
+        }
+    }
+    cli_table_print(&table, file, 28);
+    cli_table_print(&table, file, 27);
+    cli_table_print(&table, file, 21);
+    cli_table_print(&table, file, 8);
+    fclose(file);
+    assert_string_equal(text, "name        much  more  most\n"
+                              "----------------------------\n"
+                              "ten-letter  12.5  12.5  12.5\n"
+                              "name        much  most\n"
+                              "----------------------\n"
+                              "ten-letter  12.5  12.5\n"
+                              "no room for: more\n"
+                              "name        most\n"
+                              "----------------\n"
+                              "ten-letter  12.5\n"
+                              "no room for: much, more\n"
+                              "name\n"
+                              "----------\n"
+                              "ten-letter\n"
+                              "no room for: much, more, most\n");
+}
+
 static void write_file(const char *path, const unsigned char *bytes, size_t size)
 {
     FILE *file = fopen(path, "w");
@@ -268,6 +307,7 @@ int main(void)
         cmocka_unit_test(the_nearest_word_is_suggested_and_a_far_one_is_not),
         cmocka_unit_test(json_is_escaped_and_punctuated),
         cmocka_unit_test(a_table_is_aligned_and_cut_in_its_first_column_only),
+        cmocka_unit_test(columns_without_room_are_left_out_in_their_order),
         cmocka_unit_test(a_damaged_elf_file_is_survived),
     };
     return cmocka_run_group_tests_name("cli", tests, NULL, NULL);
