@@ -234,11 +234,11 @@ static bool make_stack(attach_work *work)
 
 static bool drop_stack(attach_work *work)
 {
-    const uint64_t memory = work->stack - STACK_SIZE;
+    const cli_tracee_argument memory = {.number = work->stack - STACK_SIZE};
+    const cli_tracee_argument size = {.number = STACK_SIZE};
     uint64_t result;
     work->stack = 0;
-    return call(work, work->functions[MUNMAP].address, (cli_tracee_argument){.number = memory},
-                (cli_tracee_argument){.number = STACK_SIZE}, &result);
+    return call(work, work->functions[MUNMAP].address, memory, size, &result);
 }
 
 /* -------------------------------------------------------------------------------------------------

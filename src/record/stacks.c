@@ -19,7 +19,7 @@ enum { LINES = 1 << 14, LINE_ENTRIES = 8, NUMBER_BITS = 24 };
 
 #define NUMBER_MASK ((UINT64_C(1) << NUMBER_BITS) - 1)
 
-enum { TABLE_SIZE = LINES * LINE_ENTRIES * sizeof(uint64_t) };
+#define TABLE_SIZE ((size_t)LINES * LINE_ENTRIES * sizeof(uint64_t))
 
 bool record_stacks_start(record_process *here)
 {
