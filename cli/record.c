@@ -363,16 +363,16 @@ int cli_record(int argc, char **argv)
     if (status >= 0) {
         return status;
     }
+    status = options.process == 0 ? cli_program_find(&program, options.program) : 0;
+    if (status != 0) {
+        return status;
+    }
     const char *library = cli_own_library("libtarn-record.so", "TARN_RECORD_SO");
     if (library == NULL) {
         return CLI_EXIT_TARN;
     }
     if (options.process != 0) {
         return record_process(&options, library);
-    }
-    status = cli_program_find(&program, options.program);
-    if (status != 0) {
-        return status;
     }
     if (program.unreached != NULL) {
         cli_warning("nothing will be recorded, because %s", program.unreached);

@@ -181,7 +181,7 @@ static void print_row(const cli_table *table, const table_layout *layout, const 
 static void print_dropped(const cli_table *table, const table_layout *layout, FILE *file)
 {
     const char *before = "no room for: ";
-    for (size_t i = 0; i < table->column_count; i++) {
+    for (size_t i = 0; table->first != NULL && i < table->column_count; i++) {
         if (layout->is_dropped[i]) {
             fprintf(file, "%s%s", before, table->first->cells[i].text);
             before = ", ";

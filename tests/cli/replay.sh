@@ -525,7 +525,10 @@ test_an_interrupt_ends_planning() {
         print "1 malloc " i " " int(exp(rand() * 12)) + 1
         if (i > 300) { do k = i - int(rand() * 300); while (gone[k]); gone[k] = 1; print "1 free " k } } }' | trace x.trace
     # All passes of the one allocator are over.
-    plans() { [ $tries -gt 5 ] && ! pgrep -P $replayer >/dev/null && sleep 0.1 && ! pgrep -P $replayer >/dev/null; }
+    # shellcheck disable=SC2317 # interrupt_when calls it
+    plans() {
+        [ "$tries" -gt 5 ] && ! pgrep -P "$replayer" >/dev/null && sleep 0.1 && ! pgrep -P "$replayer" >/dev/null
+    }
     interrupt_when plans --on=arena --plan-deadline=5min
     expect_status 130
     expect_run arena "r['status']" ok
